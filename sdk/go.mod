@@ -1,0 +1,3 @@
+module github.com/gopherwood-dev/gopherwood/sdk
+
+go 1.21
