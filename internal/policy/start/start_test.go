@@ -332,3 +332,11 @@ func TestRulesAreWhole(t *testing.T) {
 		seen[r.ID] = true
 	}
 }
+
+func TestCapabilitiesExist(t *testing.T) {
+	for _, name := range []string{capSystemRoots, capEmbeddedRoots, capTimezone, capTzdata} {
+		if !slices.ContainsFunc(exe.Capabilities, func(c exe.Capability) bool { return c.Name == name }) {
+			t.Errorf("package exe has no capability %q", name)
+		}
+	}
+}

@@ -11,8 +11,8 @@ import (
 
 // The capabilities (package exe) that need something of the root file system.
 const (
-	capSystemRoots   = "x509-system-roots"
-	capEmbeddedRoots = "x509-embedded-roots"
+	capSystemRoots   = "system-ca-roots"
+	capEmbeddedRoots = "embedded-ca-roots"
 	capTimezone      = "timezone"
 	capTzdata        = "tzdata"
 )
