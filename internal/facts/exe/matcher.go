@@ -1,0 +1,77 @@
+package exe
+
+import "bytes"
+
+// matcher finds the symbols of Capabilities in a run of names that end in NUL
+// bytes. It allocates nothing for a name.
+type matcher struct {
+	// bits has, for each symbol, a bit for each entry of Capabilities it shows.
+	bits map[string]uint64
+	// lengths has, for the last byte of a name, a bit for the length modulo 64
+	// of each symbol that ends in it: it spares most names the look-up.
+	lengths [256]uint64
+	longest int
+	seen    uint64
+	// carry is the beginning of a name that the next piece continues.
+	carry []byte
+}
+
+func newMatcher() *matcher {
+	m := &matcher{bits: map[string]uint64{}}
+	for i, c := range Capabilities {
+		for _, s := range c.Symbols {
+			m.bits[s] |= 1 << i
+			m.lengths[s[len(s)-1]] |= 1 << (len(s) % 64)
+			m.longest = max(m.longest, len(s))
+		}
+	}
+	return m
+}
+
+// match looks one name up.
+func (m *matcher) match(name []byte) {
+	if len(name) > 0 && m.lengths[name[len(name)-1]]&(1<<(len(name)%64)) != 0 {
+		m.seen |= m.bits[string(name)] // does not allocate
+	}
+}
+
+// scan matches the names in b, which continues the piece before.
+func (m *matcher) scan(b []byte) {
+	if len(m.carry) > 0 {
+		end := bytes.IndexByte(b, 0)
+		if end < 0 {
+			m.keep(b)
+			return
+		}
+		m.keep(b[:end])
+		m.match(m.carry)
+		m.carry = m.carry[:0]
+		b = b[end+1:]
+	}
+	for {
+		end := bytes.IndexByte(b, 0)
+		if end < 0 {
+			m.keep(b)
+			return
+		}
+		m.match(b[:end])
+		b = b[end+1:]
+	}
+}
+
+// keep appends to carry as much as decides that a name is too long.
+func (m *matcher) keep(b []byte) {
+	room := m.longest + 1 - len(m.carry)
+	m.carry = append(m.carry, b[:min(len(b), room)]...)
+}
+
+// found returns the names of what was seen, in the order of Capabilities.
+func (m *matcher) found() []string {
+	names := []string{}
+	for i, c := range Capabilities {
+		if m.seen&(1<<i) != 0 {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,6 @@
+// Command mount has the capability it is named after.
+package main
+
+import "syscall"
+
+func main() { syscall.Unmount("/none", 0) }

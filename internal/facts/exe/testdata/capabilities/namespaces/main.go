@@ -1,0 +1,6 @@
+// Command namespaces has the capability it is named after.
+package main
+
+import "syscall"
+
+func main() { syscall.Unshare(0) }

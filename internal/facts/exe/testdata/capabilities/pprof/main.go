@@ -1,0 +1,9 @@
+// Command pprof has the capability it is named after.
+package main
+
+import (
+	"net/http"
+	_ "net/http/pprof"
+)
+
+func main() { http.ListenAndServe("localhost:0", nil) }

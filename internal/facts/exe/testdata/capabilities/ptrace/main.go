@@ -1,0 +1,6 @@
+// Command ptrace has the capability it is named after.
+package main
+
+import "syscall"
+
+func main() { syscall.PtraceAttach(1) }

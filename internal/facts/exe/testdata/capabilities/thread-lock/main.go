@@ -1,0 +1,6 @@
+// Command thread-lock has the capability it is named after.
+package main
+
+import "runtime"
+
+func main() { runtime.LockOSThread() }

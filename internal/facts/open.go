@@ -1,0 +1,195 @@
+package facts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gopherwood-dev/gopherwood/api"
+	"github.com/gopherwood-dev/gopherwood/internal/base/progress"
+	"github.com/gopherwood-dev/gopherwood/internal/facts/image"
+	"github.com/gopherwood-dev/gopherwood/internal/facts/rootfs"
+	"github.com/gopherwood-dev/gopherwood/sdk/fault"
+)
+
+// Options says how references are read. The zero value reads everything with
+// the default limits and without a cache.
+type Options struct {
+	// Platforms narrows multi-platform images; empty means all.
+	Platforms []api.Platform
+	// NoDigest leaves out the sha256 of files on disk, which then are not read whole.
+	NoDigest bool
+	// PlainHTTP talks HTTP to registries.
+	PlainHTTP bool
+	// CacheDir keeps the facts of image layers by digest; empty means no cache.
+	CacheDir string
+	// Jobs is how many files or layers are read at once; 0 means GOMAXPROCS.
+	Jobs     int
+	Limits   Limits
+	Progress progress.Sink
+}
+
+// Limits bounds what hostile input can cost. A zero field means its default.
+type Limits struct {
+	// File is the largest executable that is measured, in bytes.
+	File int64
+	// Image is the most uncompressed bytes read of one image.
+	Image int64
+	// Entries is the most files of one image or tree.
+	Entries int
+}
+
+// DefaultLimits is what zero fields of Limits stand for.
+var DefaultLimits = Limits{File: 1 << 30, Image: 64 << 30, Entries: 2_000_000}
+
+// withDefaults returns opt with every zero field filled in.
+func (opt Options) withDefaults() Options {
+	fill(&opt.Limits.File, DefaultLimits.File)
+	fill(&opt.Limits.Image, DefaultLimits.Image)
+	fill(&opt.Limits.Entries, DefaultLimits.Entries)
+	fill(&opt.Jobs, runtime.GOMAXPROCS(0))
+	opt.Progress = progress.Or(opt.Progress)
+	return opt
+}
+
+// fill sets *p to def when it is zero.
+func fill[T comparable](p *T, def T) {
+	var zero T
+	if *p == zero {
+		*p = def
+	}
+}
+
+// The prefixes of references; what has none is a path or names a registry.
+const (
+	processPrefix = "pid:"
+	layoutPrefix  = "oci:"
+	archivePrefix = "docker-archive:"
+)
+
+// Open resolves ref and yields its subjects one by one, in the order of their
+// names. The forms of ref are a file, a directory, pid:N, oci:DIR[:tag],
+// docker-archive:FILE and registry/repository[:tag|@digest].
+//
+// An error about one of several subjects is yielded in its place and the others
+// follow; iteration ends early when ctx does. The caller closes each subject.
+func Open(ctx context.Context, ref string, opt Options) iter.Seq2[*Subject, error] {
+	opt = opt.withDefaults()
+	if pid, ok := strings.CutPrefix(ref, processPrefix); ok {
+		return one(func() (*Subject, error) { return running(ctx, ref, pid, opt) })
+	}
+	if strings.HasPrefix(ref, layoutPrefix) || strings.HasPrefix(ref, archivePrefix) {
+		return images(ctx, ref, opt)
+	}
+	info, err := os.Stat(ref)
+	switch {
+	case err == nil && info.IsDir():
+		return walkTree(ctx, ref, ref, opt)
+	case err == nil:
+		return one(func() (*Subject, error) { return openFile(ctx, ref, ref, opt) })
+	case errors.Is(err, fs.ErrNotExist) && namesRegistry(ref):
+		return images(ctx, ref, opt)
+	}
+	return one(func() (*Subject, error) { return nil, refError(ref, err) })
+}
+
+func one(open func() (*Subject, error)) iter.Seq2[*Subject, error] {
+	return func(yield func(*Subject, error) bool) { yield(open()) }
+}
+
+// refError says that ref is neither a path nor an image's name.
+func refError(ref string, err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return fileError(ref, err)
+	}
+	return &fault.Error{
+		Code: fault.NotFound, Op: "inspect", Input: ref, Err: errors.New("there is no such file or directory"),
+		Hint: "an image is named with its registry (registry.example.com/team/app:tag), or as oci:DIR, docker-archive:FILE; a process as pid:N",
+	}
+}
+
+// namesRegistry reports whether ref begins with a registry's host, by the rule
+// of Docker: a dot, a port, or localhost before the first slash.
+func namesRegistry(ref string) bool {
+	host, _, ok := strings.Cut(ref, "/")
+	return ok && host != "." && host != ".." && host != "" && (strings.ContainsAny(host, ".:") || host == "localhost")
+}
+
+// running is the process pid with the root file system that it sees.
+func running(ctx context.Context, ref, pid string, opt Options) (*Subject, error) {
+	n, err := strconv.ParseInt(pid, 10, 32)
+	if err != nil || n <= 0 {
+		return nil, &fault.Error{Code: fault.Usage, Op: "inspect", Input: ref,
+			Err: errors.New("the process id is no positive number"), Hint: "write pid:1234"}
+	}
+	s, err := openProcess(ctx, ref, int(n), opt)
+	if err != nil {
+		return nil, err
+	}
+	root, err := rootfs.OpenDir(fmt.Sprintf("/proc/%d/root", n), opt.Limits.File)
+	if err != nil {
+		return nil, fileError(fmt.Sprintf("/proc/%d/root", n), err)
+	}
+	s.Root, s.dir = root, root
+	return s, nil
+}
+
+// images yields the container images that ref names.
+func images(ctx context.Context, ref string, opt Options) iter.Seq2[*Subject, error] {
+	return func(yield func(*Subject, error) bool) {
+		for img, err := range image.Open(ctx, ref, opt.image()) {
+			if err != nil {
+				if !yield(nil, err) {
+					return
+				}
+				continue
+			}
+			if !yield(imageSubject(img), nil) {
+				return
+			}
+			for _, problem := range img.Problems {
+				if !yield(nil, problem) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (opt Options) image() image.Options {
+	return image.Options{
+		Platforms:  opt.Platforms,
+		PlainHTTP:  opt.PlainHTTP,
+		CacheDir:   opt.CacheDir,
+		Jobs:       opt.Jobs,
+		MaxFile:    opt.Limits.File,
+		MaxImage:   opt.Limits.Image,
+		MaxEntries: opt.Limits.Entries,
+		Progress:   opt.Progress,
+	}
+}
+
+func imageSubject(img *image.Image) *Subject {
+	s := &Subject{
+		Ref: img.Ref, Platform: img.Platform, Image: &img.Config, Root: img.Root,
+		Process: imageProcess(&img.Config),
+	}
+	for _, f := range img.Files {
+		s.Files = append(s.Files, f.Facts)
+	}
+	return s
+}
+
+// imageProcess is what a container runtime starts when it is told nothing else.
+func imageProcess(img *api.Image) *Process {
+	return &Process{
+		Args: slices.Concat(img.Entrypoint, img.Cmd), Env: img.Env, User: img.User, WorkingDir: img.WorkingDir,
+	}
+}
