@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -21,12 +22,8 @@ func options() Options { return Options{}.withDefaults() }
 // goTool returns a Go executable that every machine with Go has.
 func goTool(t *testing.T) string {
 	t.Helper()
-	name := "gofmt"
-	if runtime.GOOS == "windows" {
-		name += ".exe"
-	}
-	path := filepath.Join(runtime.GOROOT(), "bin", name)
-	if _, err := os.Stat(path); err != nil {
+	path, err := exec.LookPath("gofmt")
+	if err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -176,12 +173,26 @@ func TestWalkTree(t *testing.T) {
 		}
 	}
 	count := 0
-	for range walkTree(context.Background(), "tree", dir, options()) {
+	for _, err := range walkTree(context.Background(), "tree", dir, options()) {
+		if err != nil {
+			t.Error(err)
+		}
 		count++
 		break
 	}
 	if count != 1 {
 		t.Errorf("%d subjects after the first was refused", count)
+	}
+}
+
+// A packed executable may be a Go program: it is not passed over in silence.
+func TestWalkTreePacked(t *testing.T) {
+	elf := []byte(elfOfType("\x02") + "\x00\x00\x00\x00UPX!")
+	elf[32], elf[54], elf[56] = 64, 56, 1 // one empty program header behind the header
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "packed"), string(elf))
+	if diff := cmp.Diff([]string{"packed"}, walk(context.Background(), dir, options())); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
 

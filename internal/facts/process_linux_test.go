@@ -98,7 +98,9 @@ func start(t *testing.T, path string) int {
 	}
 	t.Cleanup(func() {
 		stdin.Close()
-		cmd.Wait()
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
 	})
 	return cmd.Process.Pid
 }

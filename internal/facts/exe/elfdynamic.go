@@ -34,7 +34,7 @@ func (f *elfFile) readDynamic(opt Options) (*dynamic, error) {
 	}
 	steps := []func() error{
 		func() error { return d.readTags(p) },
-		d.readStrings,
+		func() error { return d.readStrings(opt.Links) },
 		d.readNames,
 		d.readRequires,
 		d.readDefines,
@@ -78,13 +78,23 @@ func (d *dynamic) readTags(p elfProg) error {
 	})
 }
 
-func (d *dynamic) readStrings() error {
+// readStrings finds the string table. All of it is read only when the symbols'
+// names will be asked for, too: they are most of it.
+func (d *dynamic) readStrings(all bool) error {
 	if !d.has(elf.DT_STRTAB) {
 		return nil
 	}
-	b, err := d.f.readAt(d.val[elf.DT_STRTAB], d.val[elf.DT_STRSZ], "dynamic string table")
-	d.str = newStringTable(b)
-	return err
+	const what = "dynamic string table"
+	size := d.val[elf.DT_STRSZ]
+	off, ok := d.f.offsetOf(d.val[elf.DT_STRTAB], size)
+	if !ok {
+		return invalid("%s of %d bytes at address %#x lies outside the mapped file", what, size, d.val[elf.DT_STRTAB])
+	}
+	d.str = newStringTable(d.f.in, off, size)
+	if all {
+		return d.str.load(0, size, what)
+	}
+	return nil
 }
 
 // readNames reads the tags that hold strings and flags.
@@ -210,31 +220,57 @@ func (d *dynamic) readDefines() error {
 	})
 }
 
-// stringTable is DT_STRTAB. Strings in it may overlap, so that a small file
-// could name gigabytes: budget bounds how much is handed out in all.
+// stringTable is DT_STRTAB, of which a window is held. Strings in it may overlap,
+// so that a small file could name gigabytes: budget bounds how much is handed out
+// in all.
 type stringTable struct {
-	b      []byte
-	budget int
+	in        input
+	off, size uint64
+	// window is what is held of the table from its byte start on.
+	window []byte
+	start  uint64
+	budget uint64
 }
 
 // newStringTable allows every byte to be named by several records, as happens
 // with needed libraries and versions, and short tables to be used often.
-func newStringTable(b []byte) stringTable {
-	return stringTable{b: b, budget: 8*len(b) + 1<<20}
+func newStringTable(in input, off, size uint64) stringTable {
+	return stringTable{in: in, off: off, size: size, budget: 8*size + 1<<20}
 }
 
-// at returns the string at off, valid as long as the table.
+// load makes the n bytes from start on the window.
+func (t *stringTable) load(start, n uint64, what string) (err error) {
+	t.start = start
+	t.window, err = t.in.read(t.off+start, n, what)
+	return err
+}
+
+// at returns the string at off, valid for good.
 func (t *stringTable) at(off uint64, what string) ([]byte, error) {
-	if off >= uint64(len(t.b)) {
-		return nil, invalid("%s: offset %d is beyond the string table (%d bytes)", what, off, len(t.b))
+	if off >= t.size {
+		return nil, invalid("%s: offset %d is beyond the string table (%d bytes)", what, off, t.size)
 	}
-	s := t.b[off:]
-	end := bytes.IndexByte(s, 0)
-	if end < 0 {
-		return nil, invalid("%s: the string at offset %d has no end", what, off)
+	const step = 4 << 10 // most tables without their symbols' names
+	for n := uint64(step); ; n *= 2 {
+		if off >= t.start && off-t.start < uint64(len(t.window)) {
+			s := t.window[off-t.start:]
+			if end := bytes.IndexByte(s, 0); end >= 0 {
+				return s[:end], t.charge(uint64(end), what)
+			}
+			if t.start+uint64(len(t.window)) == t.size {
+				return nil, invalid("%s: the string at offset %d has no end", what, off)
+			}
+		}
+		if err := t.load(off, min(n, t.size-off), what); err != nil {
+			return nil, err
+		}
 	}
-	if t.budget -= end; t.budget < 0 {
-		return nil, invalid("%s: the strings are longer than the table allows", what)
+}
+
+func (t *stringTable) charge(n uint64, what string) error {
+	if n > t.budget {
+		return invalid("%s: the strings are longer than the table allows", what)
 	}
-	return s[:end], nil
+	t.budget -= n
+	return nil
 }

@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
-	"path/filepath"
+	"os/exec"
 	"runtime"
 	"testing"
 
@@ -109,9 +109,9 @@ func FuzzMeasure(f *testing.F) {
 // gofmt is the content of an executable that need not be built: the fuzzer runs
 // this in each of its processes.
 func gofmt(t testing.TB) []byte {
-	name := filepath.Join(runtime.GOROOT(), "bin", "gofmt")
-	if runtime.GOOS == "windows" {
-		name += ".exe"
+	name, err := exec.LookPath("gofmt")
+	if err != nil {
+		t.Fatal(err)
 	}
 	content, err := os.ReadFile(name)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/gopherwood-dev/gopherwood/sdk/fault"
 )
@@ -56,6 +57,10 @@ func (in input) fill(b []byte, off uint64, what string) error {
 	return fmt.Errorf("%s at offset %d: %w", what, off, err)
 }
 
+// chunkBuffers holds buffers that chunks has used: new ones would be cleared and
+// out of the cache.
+var chunkBuffers = sync.Pool{New: func() any { return new([chunkSize]byte) }}
+
 // chunks calls each with the n bytes at off, piece by piece, until it returns
 // false. Pieces begin at multiples of unit bytes from off; a rest shorter than
 // unit is left out. A piece is valid only during the call.
@@ -64,9 +69,10 @@ func (in input) chunks(off, n uint64, unit int, what string, each func(piece []b
 		return err
 	}
 	n -= n % uint64(unit)
-	buf := make([]byte, min(n, uint64(chunkSize/unit*unit)))
+	buf := chunkBuffers.Get().(*[chunkSize]byte)
+	defer chunkBuffers.Put(buf)
 	for n > 0 {
-		piece := buf[:min(n, uint64(len(buf)))]
+		piece := buf[:min(n, uint64(chunkSize/unit*unit))]
 		if err := in.fill(piece, off, what); err != nil {
 			return err
 		}

@@ -65,7 +65,8 @@ type Dynamic struct {
 	// when the table exists at all.
 	Defines     []string `json:"defines,omitempty"`
 	HasVersions bool     `json:"hasVersions,omitempty"`
-	// Imports are the undefined dynamic symbols.
+	// Imports are the dynamic symbols that relocations make the loader look
+	// up in other files; undefined ones that nothing refers to are left out.
 	Imports []Import `json:"imports,omitempty"`
 	// Exports is the set of names of the defined dynamic symbols.
 	Exports SymbolSet `json:"exports,omitempty"`

@@ -12,6 +12,7 @@ import (
 	"github.com/gopherwood-dev/gopherwood/api"
 	"github.com/gopherwood-dev/gopherwood/internal/facts/exe"
 	"github.com/gopherwood-dev/gopherwood/internal/facts/rootfs"
+	"github.com/gopherwood-dev/gopherwood/sdk/fault"
 )
 
 // process is the program image that execve(2) is building.
@@ -84,11 +85,13 @@ func (c *check) load(p *process, file, name string, depth int) bool {
 		return false
 	}
 	content, err := p.root.File(real)
-	if err != nil {
+	switch {
+	case fault.CodeOf(err) == fault.Invalid:
+		c.report(ExecFormat, real, "", "%s %s is damaged: %v", role, real, err)
+		return true
+	case err != nil:
 		c.report(Unmeasured, real, "", "%s %s: %v", role, real, err)
 		return false
-	}
-	switch {
 	case content.Object != nil:
 		p.path, p.object = real, content.Object
 		c.program(p, node)
@@ -180,7 +183,7 @@ func (c *check) program(p *process, node rootfs.Node) {
 		c.interpreter(p)
 	}
 	if !c.denied() {
-		c.cpuLevel(p.path, &p.object.Facts, 0)
+		c.cpuLevel(p.path, goLevel(&p.object.Facts))
 	}
 	if c.subject.Image != nil && isShell(p.path) && len(c.subject.Process.Args) > 1 {
 		c.report(Wrapper, p.path, "", "the entrypoint is the shell %s: what it starts is not looked at", p.path)
@@ -230,7 +233,7 @@ func (c *check) interpreter(p *process) {
 	}
 	file, err := p.root.File(real)
 	switch {
-	case err != nil:
+	case err != nil && fault.CodeOf(err) != fault.Invalid:
 		c.report(Unmeasured, real, "", "the dynamic loader %s: %v", real, err)
 	case file.Object == nil || file.Object.ELF == nil || !sameMachine(file.Object.ELF, p.object.ELF):
 		c.report(InterpreterInvalid, p.path, "", "%s needs the dynamic loader %s, which is no executable for %s",

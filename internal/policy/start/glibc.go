@@ -206,11 +206,24 @@ func (g *glibc) bind() {
 			g.versions(d, need)
 		}
 	}
+	g.isaLevels()
 	if g.denied() {
 		return
 	}
 	now := g.p.env["LD_BIND_NOW"] != ""
 	g.bindSymbols(func(d *dso) bool { return now || d.dynamic().BindNow }, g.objects)
+}
+
+// isaLevels compares the GNU property X86_ISA_1_NEEDED of every object with the
+// CPU, as glibc does since 2.33.
+func (g *glibc) isaLevels() {
+	libc := g.loaded("libc.so.6")
+	if libc == nil || exe.CompareGLIBC(highest(libc), "GLIBC_2.33") < 0 {
+		return
+	}
+	for _, d := range g.objects {
+		g.cpuLevel(d.real, d.elf.ISALevel)
+	}
 }
 
 // versions compares what d asks of a library with what that library defines. A
@@ -227,11 +240,15 @@ func (g *glibc) versions(d *dso, need exe.Requirement) {
 		}
 	}
 	if len(missing) > 0 {
-		g.report(SymbolVersion, d.real, "", "%s needs %s of %s, and %s %s", d.name, summary(missing), need.Library, lib.real, highest(lib))
+		reach := "does not define it"
+		if best := highest(lib); best != "" {
+			reach = "goes up to " + best
+		}
+		g.report(SymbolVersion, d.real, "", "%s needs %s of %s, and %s %s", d.name, summary(missing), need.Library, lib.real, reach)
 	}
 }
 
-// highest says which GLIBC version a library reaches.
+// highest returns the highest GLIBC version that a library defines, "" for none.
 func highest(lib *dso) string {
 	best := ""
 	for _, v := range lib.dynamic().Defines {
@@ -239,10 +256,7 @@ func highest(lib *dso) string {
 			best = v
 		}
 	}
-	if best == "" {
-		return "does not define it"
-	}
-	return "goes up to " + best
+	return best
 }
 
 // splitPath splits a search path; an empty element is the working directory.

@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/gopherwood-dev/gopherwood/internal/facts/exe"
 	"github.com/gopherwood-dev/gopherwood/internal/facts/rootfs"
+	"github.com/gopherwood-dev/gopherwood/sdk/fault"
 )
 
 // dso is one object in the loader's link map.
@@ -20,6 +20,8 @@ type dso struct {
 	// aliases are the other names under which it is known as loaded.
 	aliases []string
 	elf     *exe.ELF
+	// level is what a Go runtime in it insists on (see goLevel).
+	level int
 	// needer is the object that first asked for it; nil for the program.
 	needer *dso
 }
@@ -72,10 +74,9 @@ const maxObjects = 4096
 func (c *check) link(p *process, ldso *dso) {
 	program := &dso{name: p.path, real: p.path, elf: p.object.ELF}
 	l := &linker{check: c, p: p, objects: []*dso{program}}
-	switch {
-	case strings.HasPrefix(path.Base(ldso.name), "ld-musl-"):
+	if isMusl(ldso) {
 		l.family = newMusl(l, ldso)
-	default:
+	} else {
 		l.family = newGlibc(l, ldso)
 	}
 	for _, name := range l.family.preloads() {
@@ -88,8 +89,12 @@ func (c *check) link(p *process, ldso *dso) {
 			l.need(name, l.objects[i])
 		}
 	}
-	if !l.failed {
-		l.family.bind()
+	if l.failed {
+		return
+	}
+	l.family.bind()
+	for _, d := range l.objects[1:] {
+		l.cpuLevel(d.real, d.level)
 	}
 }
 
@@ -102,7 +107,7 @@ func (l *linker) need(name string, by *dso) {
 	l.failed = true
 	var invalid *invalidError
 	switch {
-	case errors.As(err, &invalid):
+	case errors.As(err, &invalid), fault.CodeOf(err) == fault.Invalid:
 		l.report(LibraryInvalid, by.real, "", "%s needs %s, and %v", by.name, name, err)
 	case err != nil:
 		l.report(Unmeasured, by.real, "", "%s needs %s: %v", by.name, name, err)
@@ -166,9 +171,8 @@ func (l *linker) try(name, soname string, by *dso) (*dso, error) {
 	if elf == nil || elf.Type != etDyn && elf.Type != etExec {
 		return nil, &invalidError{name, "no shared library"}
 	}
-	d := &dso{name: name, real: real, aliases: []string{soname}, elf: elf, needer: by}
+	d := &dso{name: name, real: real, aliases: []string{soname}, elf: elf, needer: by, level: goLevel(&file.Object.Facts)}
 	l.objects = append(l.objects, d)
-	l.cpuLevel(real, &file.Object.Facts, elf.ISALevel)
 	return d, nil
 }
 

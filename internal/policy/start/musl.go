@@ -17,17 +17,35 @@ type musl struct {
 	system      []string
 }
 
+// isMusl tells musl's loader, which may stand in under glibc's name, by its
+// SONAME or the names of its file.
+func isMusl(ldso *dso) bool {
+	for _, name := range []string{ldso.dynamic().Soname, path.Base(ldso.real), path.Base(ldso.name)} {
+		switch {
+		case name == "libc.so", strings.HasPrefix(name, "libc.musl-"), strings.HasPrefix(name, "ld-musl-"):
+			return true
+		case strings.HasPrefix(name, "ld-linux"), strings.HasPrefix(name, "ld64."), strings.HasPrefix(name, "ld-2."):
+			return false
+		}
+	}
+	return false
+}
+
+// muslArch is musl's name of an ELF machine (LDSO_ARCH).
+var muslArch = map[uint16]string{
+	3: "i386", 62: "x86_64", 40: "armhf", 183: "aarch64", 243: "riscv64", 22: "s390x", 21: "powerpc64le", 258: "loongarch64",
+}
+
 func newMusl(l *linker, ldso *dso) *musl {
 	m := &musl{linker: l, ldso: ldso}
 	if !l.p.secure {
 		m.libraryPath = muslPath(l.p.env["LD_LIBRARY_PATH"])
 	}
 	m.system = muslPath("/lib:/usr/local/lib:/usr/lib")
-	// /lib/ld-musl-ARCH.so.1 reads /etc/ld-musl-ARCH.path; a loader elsewhere
-	// reads it below its own prefix.
+	// The loader in /lib reads /etc/ld-musl-ARCH.path; one elsewhere reads it
+	// below its own prefix.
 	prefix := strings.TrimSuffix(path.Dir(path.Dir(ldso.name)), "/")
-	arch := strings.TrimSuffix(strings.TrimPrefix(path.Base(ldso.name), "ld-musl-"), ".so.1")
-	if data := content(l.p, prefix+"/etc/ld-musl-"+arch+".path"); data != nil {
+	if data := content(l.p, prefix+"/etc/ld-musl-"+muslArch[ldso.elf.Machine]+".path"); data != nil {
 		m.system = muslPath(string(data))
 	}
 	return m

@@ -33,7 +33,7 @@ func Check(s *facts.Subject, opt Options) []api.Finding {
 	c := &check{subject: s, opt: opt}
 	if s.Root == nil {
 		for i := range s.Files {
-			c.cpuLevel(s.Files[i].Path, &s.Files[i], 0)
+			c.cpuLevel(name(s.Files[i].Path, s.Ref), goLevel(&s.Files[i]))
 		}
 		return c.findings
 	}
@@ -71,19 +71,21 @@ func (c *check) denied() bool {
 	return slices.ContainsFunc(c.findings, func(f api.Finding) bool { return f.Severity == api.Deny })
 }
 
-// cpuLevel compares the x86-64 level that a file needs with the CPU's. isa is
-// the level of its GNU property, 0 for none.
-func (c *check) cpuLevel(path string, f *api.Facts, isa int) {
-	need := isa
-	if f.Platform.Arch == "amd64" {
-		if n, err := strconv.Atoi(strings.TrimPrefix(f.Platform.Level, "v")); err == nil {
-			need = max(need, n)
-		}
-	}
+// cpuLevel compares the x86-64 level that the file at path needs with the CPU's.
+func (c *check) cpuLevel(path string, need int) {
 	if c.opt.CPULevel != 0 && need > c.opt.CPULevel {
-		c.report(CPULevel, path, "", "%s needs an x86-64-v%d CPU; the target is x86-64-v%d",
-			name(path, f.Ref), need, c.opt.CPULevel)
+		c.report(CPULevel, path, "", "%s needs an x86-64-v%d CPU; the target is x86-64-v%d", path, need, c.opt.CPULevel)
 	}
+}
+
+// goLevel is the x86-64 level that the Go runtime in a file insists on (GOAMD64),
+// 0 when there is none.
+func goLevel(f *api.Facts) int {
+	level, err := strconv.Atoi(strings.TrimPrefix(f.Platform.Level, "v"))
+	if err != nil || f.Platform.Arch != "amd64" {
+		return 0
+	}
+	return level
 }
 
 // name is how a file is called in a message.

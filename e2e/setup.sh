@@ -1,0 +1,34 @@
+#!/bin/sh
+# Installs what the tests under e2e and the benchmark need of the machine: a C
+# compiler and linker, the musl compiler driver, readelf, openssl and the keys
+# of Debian's archive. Everything else is fetched by the tests themselves,
+# without installing it. Safe to run again.
+set -eu
+
+tools='gcc libc6-dev binutils musl-tools openssl ca-certificates debian-archive-keyring'
+
+fail() {
+	echo "e2e/setup.sh: $1" >&2
+	exit 1
+}
+
+command -v apt-get >/dev/null && command -v dpkg-query >/dev/null ||
+	fail 'the end-to-end tests need a Debian machine (apt-get is missing)'
+[ "$(dpkg --print-architecture)" = amd64 ] ||
+	fail 'the end-to-end tests run amd64 programs: use an amd64 machine'
+
+missing=
+for tool in $tools; do
+	state=$(dpkg-query -W -f '${db:Status-Status}' "$tool" 2>/dev/null) || state=absent
+	[ "$state" = installed ] || missing="$missing $tool"
+done
+# The tests derive the mirror from the package lists, which a fresh machine lacks.
+lists=$(apt-get indextargets --format '$(FILENAME)' 'Created-By: Packages')
+if [ -z "$missing" ] && [ -n "$lists" ]; then
+	exit 0
+fi
+
+[ "$(id -u)" = 0 ] || fail "run as root to install:${missing:- package lists}"
+apt-get -qq update
+[ -z "$missing" ] ||
+	DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install $missing
