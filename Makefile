@@ -34,7 +34,7 @@ format:
 .PHONY: vet
 vet:
 	go vet ./... ./sdk/...
-	go vet -tags e2e ./e2e/...
+	go vet -tags e2e ./e2e/... ./internal/facts/exe
 
 .PHONY: lint
 lint:
@@ -86,7 +86,7 @@ self: build
 .PHONY: e2e
 e2e: ## run the tests that need Debian, root and the kernel
 	e2e/setup.sh
-	.ci/gotest -tags e2e -count=1 -timeout 30m ./e2e/...
+	.ci/gotest -tags e2e -count=1 -timeout 30m ./e2e/... ./internal/facts/exe
 
 .PHONY: bench
 bench: build ## measure speed and memory against other tools

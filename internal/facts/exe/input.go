@@ -16,7 +16,7 @@ const (
 	// may be larger are read by chunks.
 	maxTable = 64 << 20
 	// chunkSize is how much of a large table is held at once, in bytes.
-	chunkSize = 256 << 10
+	chunkSize = 64 << 10
 )
 
 // input reads ranges of a file, and never beyond its end.

@@ -1,28 +1,33 @@
 package exe
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+)
 
 // matcher finds the symbols of Capabilities in a run of names that end in NUL
 // bytes. It allocates nothing for a name.
 type matcher struct {
 	// bits has, for each symbol, a bit for each entry of Capabilities it shows.
 	bits map[string]uint64
-	// lengths has, for the last byte of a name, a bit for the length modulo 64
-	// of each symbol that ends in it: it spares most names the look-up.
-	lengths [256]uint64
-	longest int
-	seen    uint64
+	// ends has a bit for the end of each symbol (see end): it spares nearly all
+	// names the look-up.
+	ends              [1 << endBits / 64]uint64
+	shortest, longest int
+	seen              uint64
 	// carry is the beginning of a name that the next piece continues.
 	carry []byte
 }
 
 func newMatcher() *matcher {
-	m := &matcher{bits: map[string]uint64{}}
+	m := &matcher{bits: map[string]uint64{}, shortest: math.MaxInt}
 	for i, c := range Capabilities {
 		for _, s := range c.Symbols {
 			m.bits[s] |= 1 << i
-			m.lengths[s[len(s)-1]] |= 1 << (len(s) % 64)
-			m.longest = max(m.longest, len(s))
+			e := end([]byte(s))
+			m.ends[e/64] |= 1 << (e % 64)
+			m.shortest, m.longest = min(m.shortest, len(s)), max(m.longest, len(s))
 		}
 	}
 	return m
@@ -30,9 +35,20 @@ func newMatcher() *matcher {
 
 // match looks one name up.
 func (m *matcher) match(name []byte) {
-	if len(name) > 0 && m.lengths[name[len(name)-1]]&(1<<(len(name)%64)) != 0 {
+	if len(name) < m.shortest {
+		return
+	}
+	if e := end(name); m.ends[e/64]&(1<<(e%64)) != 0 {
 		m.seen |= m.bits[string(name)] // does not allocate
 	}
+}
+
+const endBits = 13
+
+// end hashes the length and the last four bytes of a name that has as many.
+func end(name []byte) uint32 {
+	last := binary.LittleEndian.Uint32(name[len(name)-4:])
+	return (last + uint32(len(name))) * 0x9e3779b1 >> (32 - endBits)
 }
 
 // scan matches the names in b, which continues the piece before.

@@ -19,7 +19,8 @@ type cacheLine struct {
 
 // buildCache writes a cache in glibc's format.
 func buildCache(lines []cacheLine) []byte {
-	var strings, entries bytes.Buffer
+	var strings bytes.Buffer
+	var entries []byte
 	start := uint32(cacheHeader + len(lines)*cacheEntry)
 	add := func(s string) uint32 {
 		at := start + uint32(strings.Len())
@@ -27,13 +28,14 @@ func buildCache(lines []cacheLine) []byte {
 		return at
 	}
 	for _, l := range lines {
-		binary.Write(&entries, binary.LittleEndian, []uint32{l.flags, add(l.soname), add(l.file), 0})
-		binary.Write(&entries, binary.LittleEndian, l.hwcap)
+		for _, word := range []uint32{l.flags, add(l.soname), add(l.file), 0, uint32(l.hwcap), uint32(l.hwcap >> 32)} {
+			entries = binary.LittleEndian.AppendUint32(entries, word)
+		}
 	}
 	header := append([]byte(cacheMagic), make([]byte, cacheHeader-len(cacheMagic))...)
 	binary.LittleEndian.PutUint32(header[20:], uint32(len(lines)))
 	binary.LittleEndian.PutUint32(header[24:], uint32(strings.Len()))
-	return append(append(header, entries.Bytes()...), strings.Bytes()...)
+	return append(append(header, entries...), strings.Bytes()...)
 }
 
 var amd64 = &exe.ELF{Class: 64, Machine: 62}
