@@ -42,7 +42,7 @@ file that --policy names; 'gopherwood policy explain RULE' shows one.
 JSON and YAML are a VerdictList, described in docs/formats/verdict.md.
 
 The exit code is 3 when an item is denied, whatever else happened; 4 when some
-references could not be read; 1 when none could.`,
+references could not be read; 1 when none could.` + refForms,
 		Example: `  gopherwood check $(which go)
   gopherwood check --rootfs / $(which go)
   gopherwood check -o sarif --policy policy.yaml oci:./layout`,

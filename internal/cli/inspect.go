@@ -22,10 +22,11 @@ The table has one line an item; -v prints everything. JSON and YAML are a
 FactsList, described in docs/formats/facts.md.
 
 The exit code is 4 when some of the references could not be read, 1 when none
-could.`,
+could.` + refForms,
 		Example: `  gopherwood inspect $(which go)
   gopherwood inspect -v $(which go)
-  gopherwood inspect -o json ~/go/bin`,
+  gopherwood inspect -o json ~/go/bin
+  gopherwood inspect --platform linux/arm64 registry.example.org/team/service:1.4`,
 		Args: needArgs(1, "at least one REF"),
 	}
 	src := addSource(cmd)

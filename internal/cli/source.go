@@ -27,6 +27,18 @@ type source struct {
 	jobs      int
 }
 
+// refForms explains REF in the help of commands that take one.
+const refForms = `
+
+A REF is one of:
+  FILE                          an executable
+  DIR                           a directory: every Go executable below it
+  oci:DIR[:TAG|@DIGEST]         an OCI image layout
+  docker-archive:FILE[:TAG]     what 'docker save' writes, plain or compressed
+  REGISTRY/REPO[:TAG|@DIGEST]   an image in a registry, with the credentials of
+                                'docker login'
+  pid:N                         a running process (Linux)`
+
 // addSource gives cmd the flags of a source.
 func addSource(cmd *cobra.Command) *source {
 	s := &source{}

@@ -36,35 +36,20 @@ type Options struct {
 	Progress progress.Sink
 }
 
-// Limits bounds what hostile input can cost. A zero field means its default.
-type Limits struct {
-	// File is the largest executable that is measured, in bytes.
-	File int64
-	// Image is the most uncompressed bytes read of one image.
-	Image int64
-	// Entries is the most files of one image or tree.
-	Entries int
-}
+// Limits bounds what hostile input can cost; see package image.
+type Limits = image.Limits
 
 // DefaultLimits is what zero fields of Limits stand for.
-var DefaultLimits = Limits{File: 1 << 30, Image: 64 << 30, Entries: 2_000_000}
+var DefaultLimits = image.DefaultLimits
 
 // withDefaults returns opt with every zero field filled in.
 func (opt Options) withDefaults() Options {
-	fill(&opt.Limits.File, DefaultLimits.File)
-	fill(&opt.Limits.Image, DefaultLimits.Image)
-	fill(&opt.Limits.Entries, DefaultLimits.Entries)
-	fill(&opt.Jobs, runtime.GOMAXPROCS(0))
+	opt.Limits = opt.Limits.OrDefault()
+	if opt.Jobs == 0 {
+		opt.Jobs = runtime.GOMAXPROCS(0)
+	}
 	opt.Progress = progress.Or(opt.Progress)
 	return opt
-}
-
-// fill sets *p to def when it is zero.
-func fill[T comparable](p *T, def T) {
-	var zero T
-	if *p == zero {
-		*p = def
-	}
 }
 
 // The prefixes of references; what has none is a path or names a registry.
@@ -165,14 +150,12 @@ func images(ctx context.Context, ref string, opt Options) iter.Seq2[*Subject, er
 
 func (opt Options) image() image.Options {
 	return image.Options{
-		Platforms:  opt.Platforms,
-		PlainHTTP:  opt.PlainHTTP,
-		CacheDir:   opt.CacheDir,
-		Jobs:       opt.Jobs,
-		MaxFile:    opt.Limits.File,
-		MaxImage:   opt.Limits.Image,
-		MaxEntries: opt.Limits.Entries,
-		Progress:   opt.Progress,
+		Platforms: opt.Platforms,
+		PlainHTTP: opt.PlainHTTP,
+		CacheDir:  opt.CacheDir,
+		Jobs:      opt.Jobs,
+		Limits:    opt.Limits,
+		Progress:  opt.Progress,
 	}
 }
 

@@ -3,6 +3,7 @@ package exe
 import (
 	"bytes"
 	"debug/elf"
+	"fmt"
 )
 
 // maxVersions is far more symbol versions than any library defines or needs.
@@ -31,6 +32,9 @@ func (f *elfFile) readDynamic(opt Options) (*dynamic, error) {
 	p, ok := f.prog(elf.PT_DYNAMIC)
 	if !ok {
 		return d, nil
+	}
+	if p.filesz == 0 {
+		return nil, fmt.Errorf("ELF file with an empty dynamic section, such as separate debug information: %w", ErrNotExecutable)
 	}
 	steps := []func() error{
 		func() error { return d.readTags(p) },

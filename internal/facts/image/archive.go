@@ -51,7 +51,7 @@ func openTar(ctx context.Context, path string, opt Options, layers *layerReader)
 		defer plain.Close()
 		s := &streamedFiles{
 			layers:  layers,
-			budget:  rootfs.NewBudget(opt.MaxImage, opt.MaxEntries),
+			budget:  rootfs.NewBudget(opt.Limits.Image, opt.Limits.Entries),
 			content: map[string][]byte{}, links: map[string]string{}, failed: map[string]error{},
 		}
 		return s, s.read(ctx, plain)

@@ -64,17 +64,35 @@ type Options struct {
 	CacheDir  string
 	CacheSize int64
 	// Jobs is how many layers are read at once; 0 means GOMAXPROCS.
-	Jobs int
-	// MaxFile is the largest executable that is measured, MaxImage the most that
-	// one image may unpack to, in bytes, and MaxEntries the most files it may
-	// have. 0 means 1 GiB, 64 GiB and 2,000,000.
-	MaxFile    int64
-	MaxImage   int64
-	MaxEntries int
+	Jobs   int
+	Limits Limits
 	// Timeouts bounds how long a registry may keep silent.
 	Timeouts Timeouts
 	// Progress hears of the compressed bytes of layers.
 	Progress progress.Sink
+}
+
+// Limits bounds what hostile input can cost. A zero field means its default.
+type Limits struct {
+	// File is the largest executable that is measured, in bytes. Of an image, one
+	// of more than 64 MiB is held in memory at a time.
+	File int64
+	// Image is the most uncompressed bytes read of one image.
+	Image int64
+	// Entries is the most files of one image or tree.
+	Entries int
+}
+
+// DefaultLimits is what zero fields of Limits stand for.
+var DefaultLimits = Limits{File: 512 << 20, Image: 64 << 30, Entries: 2_000_000}
+
+// OrDefault returns the limits with every zero field filled in.
+func (l Limits) OrDefault() Limits {
+	return Limits{
+		File:    or(l.File, DefaultLimits.File),
+		Image:   or(l.Image, DefaultLimits.Image),
+		Entries: or(l.Entries, DefaultLimits.Entries),
+	}
 }
 
 // Timeouts bounds how long a registry may take for each step; a zero field means
@@ -93,9 +111,7 @@ type Timeouts struct {
 
 func (o Options) withDefaults() Options {
 	o.Jobs = or(o.Jobs, runtime.GOMAXPROCS(0))
-	o.MaxFile = or(o.MaxFile, 1<<30)
-	o.MaxImage = or(o.MaxImage, 64<<30)
-	o.MaxEntries = or(o.MaxEntries, 2_000_000)
+	o.Limits = o.Limits.OrDefault()
 	o.Progress = progress.Or(o.Progress)
 	t := &o.Timeouts
 	t.Dial = or(t.Dial, 30*time.Second)

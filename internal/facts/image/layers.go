@@ -59,7 +59,7 @@ func newLayerReader(opt Options) *layerReader {
 // read returns the indexes of an image's layers, in order. Layers that are not
 // known are read at the same time, and the first that fails ends the others.
 func (r *layerReader) read(ctx context.Context, refs []layerRef) ([]*rootfs.Layer, error) {
-	budget := rootfs.NewBudget(r.opt.MaxImage, r.opt.MaxEntries)
+	budget := rootfs.NewBudget(r.opt.Limits.Image, r.opt.Limits.Entries)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(r.opt.Jobs)
 	started := map[string]bool{}
@@ -182,7 +182,7 @@ func (r *layerReader) index(ctx context.Context, in io.Reader, budget *rootfs.Bu
 	sum := newSHA256()
 	stream, stop := ahead(io.TeeReader(plain, sum))
 	layer, err := rootfs.ReadLayer(ctx, stream, rootfs.LayerOptions{
-		MaxFile: r.opt.MaxFile, Budget: budget, Buffers: r.buffers,
+		MaxFile: r.opt.Limits.File, Budget: budget, Buffers: r.buffers,
 	})
 	stop()
 	if err != nil {

@@ -237,12 +237,12 @@ func TestLimitedLayersAreNotCached(t *testing.T) {
 	s := startServer(t)
 	_, digest := s.push(t, "team/prog", sample(t, "amd64"))
 	opt := quick()
-	opt.CacheDir, opt.MaxFile = t.TempDir(), 1000
+	opt.CacheDir, opt.Limits.File = t.TempDir(), 1000
 	img := one(t, digest, opt)
 	if len(img.Files) != 0 || len(img.Problems) != 1 || fault.CodeOf(img.Problems[0]) != fault.Limit {
 		t.Errorf("%d files, problems %v", len(img.Files), img.Problems)
 	}
-	opt.MaxFile = 0
+	opt.Limits.File = 0
 	checkSample(t, one(t, digest, opt), "amd64")
 }
 
@@ -251,7 +251,7 @@ func TestImageLimits(t *testing.T) {
 	zeros := layerOf(t, gzipLayer, map[string][]byte{"zeros": make([]byte, 50<<20)})
 	tag, _ := s.push(t, "team/bomb", index(t, imageOf(t, "amd64", zeros), sample(t, "arm64")))
 	opt := quick()
-	opt.MaxImage = 20 << 20
+	opt.Limits.Image = 20 << 20
 	images, errs := open(t, tag, opt)
 	if len(errs) != 1 || fault.CodeOf(errs[0]) != fault.Limit || !strings.Contains(fault.HintOf(errs[0]), "--max-image-size") {
 		t.Errorf("%v", errs)
@@ -262,7 +262,7 @@ func TestImageLimits(t *testing.T) {
 	checkSample(t, images[0], "arm64")
 
 	opt = quick()
-	opt.MaxEntries = 2
+	opt.Limits.Entries = 2
 	_, errs = open(t, tag, opt)
 	if len(errs) != 1 || fault.CodeOf(errs[0]) != fault.Limit || !strings.Contains(fault.HintOf(errs[0]), "--max-entries") {
 		t.Errorf("%v", errs)

@@ -1,10 +1,13 @@
 package rootfs
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"sync"
 	"sync/atomic"
 
@@ -60,22 +63,22 @@ const bigFile = 64 << 20
 // read at random, are held while they are measured. Any number of layers may
 // share one; together they hold at most one file over 64 MiB.
 type Buffers struct {
-	small sync.Pool
+	pages sync.Pool
 	big   chan struct{}
 }
 
 // NewBuffers returns Buffers that hold nothing yet.
 func NewBuffers() *Buffers {
 	return &Buffers{
-		small: sync.Pool{New: func() any { return new([]byte) }},
+		pages: sync.Pool{New: func() any { return new(page) }},
 		big:   make(chan struct{}, 1),
 	}
 }
 
-// hold reads size bytes of r, which follow those of head, and calls use with
-// all of them. The memory is used again after use returns, and it grows with
-// what really arrives, whatever size says.
-func (b *Buffers) hold(ctx context.Context, head []byte, r io.Reader, size int64, use func(data []byte) error) error {
+// hold reads size bytes, those of head and then of r, and calls use with all of
+// them and their sha256. The memory is used again after use returns, and it
+// grows with what really arrives, whatever size says.
+func (b *Buffers) hold(ctx context.Context, head []byte, r io.Reader, size int64, use func(data *held, sum []byte) error) error {
 	if size > bigFile {
 		select {
 		case b.big <- struct{}{}:
@@ -83,41 +86,54 @@ func (b *Buffers) hold(ctx context.Context, head []byte, r io.Reader, size int64
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		data, err := fill(nil, head, r, size)
+	}
+	data := &held{}
+	defer func() {
+		for _, p := range data.pages {
+			b.pages.Put(p)
+		}
+	}()
+	sum := sha256.New()
+	r = io.TeeReader(io.MultiReader(bytes.NewReader(head), r), sum)
+	for data.size < size {
+		p := b.pages.Get().(*page)
+		data.pages = append(data.pages, p)
+		n, err := io.ReadFull(r, p[:min(pageSize, size-data.size)])
+		data.size += int64(n)
+		if errors.Is(err, io.EOF) {
+			return io.ErrUnexpectedEOF
+		}
 		if err != nil {
 			return err
 		}
-		return use(data)
 	}
-	buf := b.small.Get().(*[]byte)
-	defer b.small.Put(buf)
-	data, err := fill((*buf)[:0], head, r, size)
-	*buf = data
-	if err != nil {
-		return err
-	}
-	return use(data)
+	return use(data, sum.Sum(nil))
 }
 
-// fill appends head and then the rest of r to buf, up to size bytes.
-func fill(buf, head []byte, r io.Reader, size int64) ([]byte, error) {
-	const step = 1 << 20
-	buf = append(buf, head...)
-	for int64(len(buf)) < size {
-		if len(buf) == cap(buf) {
-			grown := make([]byte, len(buf), min(size, 2*int64(cap(buf))+step))
-			copy(grown, buf)
-			buf = grown
-		}
-		room := buf[len(buf):min(int64(cap(buf)), size)]
-		n, err := io.ReadFull(r, room)
-		buf = buf[:len(buf)+n]
-		if errors.Is(err, io.EOF) {
-			return buf, io.ErrUnexpectedEOF
-		}
-		if err != nil {
-			return buf, err
-		}
+// pageSize is how much memory is lent at once, in bytes.
+const pageSize = 1 << 20
+
+type page [pageSize]byte
+
+// held is a file in pages.
+type held struct {
+	pages []*page
+	size  int64
+}
+
+// ReadAt implements io.ReaderAt.
+func (h *held) ReadAt(b []byte, off int64) (n int, err error) {
+	if off < 0 {
+		return 0, fs.ErrInvalid
 	}
-	return buf, nil
+	for n < len(b) && off < h.size {
+		at := off % pageSize
+		end := min(pageSize, h.size-off+at)
+		c := copy(b[n:], h.pages[off/pageSize][at:end])
+		n, off = n+c, off+int64(c)
+	}
+	if n < len(b) {
+		return n, io.EOF
+	}
+	return n, nil
 }

@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -356,27 +355,27 @@ func (b *layerReader) object(head []byte, size int64) (*body, error) {
 	}
 	result := &body{}
 	before := b.in.n
-	err := b.opt.Buffers.hold(b.ctx, head, b.tar, size, func(data []byte) error {
+	err := b.opt.Buffers.hold(b.ctx, head, b.tar, size, func(data *held, sum []byte) error {
 		// The holes of a sparse file cost time without having been read.
 		if err := b.opt.Budget.Take(max(0, size-int64(len(head))-(b.in.n-before)), 0); err != nil {
 			return err
 		}
-		result = measure(data)
+		result = measure(data, head, sum)
 		return nil
 	})
 	return result, err
 }
 
-func measure(data []byte) *body {
-	object, err := exe.Measure(bytes.NewReader(data), int64(len(data)), exe.Options{Links: true})
+// measure returns what is known of an executable that begins with head.
+func measure(data *held, head, sum []byte) *body {
+	object, err := exe.Measure(data, data.size, exe.Options{Links: true})
 	if errors.Is(err, exe.ErrNotExecutable) {
-		return &body{file: File{Head: bytes.Clone(data[:min(len(data), HeadSize)])}}
+		return &body{file: File{Head: bytes.Clone(head)}}
 	}
 	if err != nil {
 		return &body{failure: newFailure(err)}
 	}
-	sum := sha256.Sum256(data)
-	object.Facts.Digest = "sha256:" + hex.EncodeToString(sum[:])
+	object.Facts.Digest = "sha256:" + hex.EncodeToString(sum)
 	return &body{file: File{Object: object}}
 }
 
@@ -389,12 +388,9 @@ func (b *layerReader) content(head []byte, size int64) (*body, error) {
 	if err := b.charge(int(size)); err != nil {
 		return nil, err
 	}
-	data, err := fill(nil, head, b.tar, size)
-	if err != nil {
+	data := make([]byte, size)
+	if _, err := io.ReadFull(b.tar, data[copy(data, head):]); err != nil {
 		return nil, err
-	}
-	if data == nil {
-		data = []byte{}
 	}
 	return &body{file: File{Head: bytes.Clone(head), Content: data}}, nil
 }
