@@ -71,6 +71,12 @@ references could not be read; 1 when none could.` + refForms,
 		if err != nil {
 			return err
 		}
+		if f.rootfs != "" {
+			if j.base, err = facts.OpenBase(cmd.Context(), f.rootfs, opt); err != nil {
+				return err
+			}
+			defer j.base.Close()
+		}
 		look := a.look
 		look.Verbose = f.verbose
 		return a.check(cmd.Context(), refs, opt, j, format.value, look)
@@ -102,8 +108,9 @@ type judge struct {
 	policy  *policy.Policy
 	setting policy.Setting
 	start   start.Options
-	// rootfs and at say where lone executables are placed; empty for nowhere.
-	rootfs, at string
+	// base is where lone executables are placed, at the path at; nil for nowhere.
+	base *facts.Base
+	at   string
 }
 
 func (f *checkFlags) judge(cmd *cobra.Command, set *setting) (*judge, error) {
@@ -115,16 +122,17 @@ func (f *checkFlags) judge(cmd *cobra.Command, set *setting) (*judge, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &judge{policy: p, setting: s, start: start.Options{CPULevel: int(f.cpu)}, rootfs: f.rootfs, at: f.at}, nil
+	return &judge{policy: p, setting: s, start: start.Options{CPULevel: int(f.cpu)}, at: f.at}, nil
 }
 
 // verdict is a measure for read.
-func (j *judge) verdict(ctx context.Context, s *facts.Subject, opt facts.Options) ([]api.Verdict, error) {
-	if j.rootfs != "" && s.Root == nil {
-		var err error
-		if s, err = facts.Place(ctx, s, j.rootfs, j.at, opt); err != nil {
+func (j *judge) verdict(s *facts.Subject) ([]api.Verdict, error) {
+	if j.base != nil && s.Root == nil {
+		placed, err := j.base.Place(s, j.at)
+		if err != nil {
 			return nil, err
 		}
+		s = placed
 	}
 	v, err := j.policy.Judge(s, start.Check(s, j.start), j.setting)
 	if err != nil {

@@ -66,6 +66,6 @@ func (a *app) inspect(ctx context.Context, refs []string, opt facts.Options, f r
 	return partial(len(items), len(errs))
 }
 
-func filesOf(_ context.Context, s *facts.Subject, _ facts.Options) ([]api.Facts, error) {
+func filesOf(s *facts.Subject) ([]api.Facts, error) {
 	return s.Files, nil
 }

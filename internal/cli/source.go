@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -99,7 +100,7 @@ func cacheDir(getenv func(string) string) string {
 // their subjects, in the order of refs. What could not be read is in the
 // errors; the error says that ctx has ended.
 func read[T any](ctx context.Context, refs []string, opt facts.Options,
-	measure func(context.Context, *facts.Subject, facts.Options) ([]T, error)) ([]T, []error, error) {
+	measure func(*facts.Subject) ([]T, error)) ([]T, []error, error) {
 	width := max(1, min(opt.Jobs, len(refs)))
 	opt.Jobs = max(1, opt.Jobs/width)
 	items := make([][]T, len(refs))
@@ -111,7 +112,8 @@ func read[T any](ctx context.Context, refs []string, opt facts.Options,
 			for subject, err := range facts.Open(ctx, ref, opt) {
 				var got []T
 				if err == nil {
-					got, err = measure(ctx, subject, opt)
+					got, err = measure(subject)
+					err = errors.Join(err, subject.Close())
 				}
 				if err != nil {
 					errs[i] = append(errs[i], err)

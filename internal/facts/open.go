@@ -70,16 +70,13 @@ func Open(ctx context.Context, ref string, opt Options) iter.Seq2[*Subject, erro
 	if pid, ok := strings.CutPrefix(ref, processPrefix); ok {
 		return one(func() (*Subject, error) { return running(ctx, ref, pid, opt) })
 	}
-	if strings.HasPrefix(ref, layoutPrefix) || strings.HasPrefix(ref, archivePrefix) {
-		return images(ctx, ref, opt)
-	}
 	info, err := os.Stat(ref)
 	switch {
 	case err == nil && info.IsDir():
 		return walkTree(ctx, ref, ref, opt)
 	case err == nil:
 		return one(func() (*Subject, error) { return openFile(ctx, ref, ref, opt) })
-	case errors.Is(err, fs.ErrNotExist) && namesRegistry(ref):
+	case errors.Is(err, fs.ErrNotExist) && namesImage(ref):
 		return images(ctx, ref, opt)
 	}
 	return one(func() (*Subject, error) { return nil, refError(ref, err) })
@@ -100,11 +97,15 @@ func refError(ref string, err error) error {
 	}
 }
 
-// namesRegistry reports whether ref begins with a registry's host, by the rule
-// of Docker: a dot, a port, or localhost before the first slash.
-func namesRegistry(ref string) bool {
+// namesImage reports whether ref has the form of an image's name. A registry's
+// host is told, by the rule of Docker, by a dot, a port, or localhost before the
+// first slash.
+func namesImage(ref string) bool {
+	if strings.HasPrefix(ref, layoutPrefix) || strings.HasPrefix(ref, archivePrefix) {
+		return true
+	}
 	host, _, ok := strings.Cut(ref, "/")
-	return ok && host != "." && host != ".." && host != "" && (strings.ContainsAny(host, ".:") || host == "localhost")
+	return ok && host != "." && host != ".." && (strings.ContainsAny(host, ".:") || host == "localhost")
 }
 
 // running is the process pid with the root file system that it sees.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 
 	"github.com/gopherwood-dev/gopherwood/internal/facts/exe"
 	"github.com/gopherwood-dev/gopherwood/internal/facts/image"
@@ -14,52 +16,75 @@ import (
 	"github.com/gopherwood-dev/gopherwood/sdk/fault"
 )
 
-// Place asks what s, a lone executable, would be in another root file system: it
-// returns it as the program that starts in rootRef, a directory or an image, laid
-// over what is there at the path at. An empty at means /usr/local/bin/NAME. The
-// image's environment, user and working directory hold; its entrypoint does not.
-//
-// The caller closes the new subject.
-func Place(ctx context.Context, s *Subject, rootRef, at string, opt Options) (*Subject, error) {
+// Base is a root file system, of a directory or an image, in which lone
+// executables can be placed. It is read once, whatever is placed in it.
+type Base struct {
+	// dir is nil when the base is an image, of one platform or of several.
+	dir    *rootfs.Dir
+	images []*image.Image
+}
+
+// OpenBase opens the directory or image that ref names. The caller closes it.
+func OpenBase(ctx context.Context, ref string, opt Options) (*Base, error) {
+	opt = opt.withDefaults()
+	info, err := os.Stat(ref)
+	switch {
+	case err == nil && info.IsDir():
+		dir, err := rootfs.OpenDir(ref, opt.Limits.File)
+		if err != nil {
+			return nil, fileError(ref, err)
+		}
+		return &Base{dir: dir}, nil
+	case err == nil:
+		return nil, &fault.Error{Code: fault.Invalid, Op: "open root file system", Input: ref, Err: errors.New("it is no directory"),
+			Hint: "give a directory or an image; an archive as docker-archive:FILE"}
+	case !errors.Is(err, fs.ErrNotExist) || !namesImage(ref):
+		return nil, refError(ref, err)
+	}
+	b := &Base{}
+	for img, err := range image.Open(ctx, ref, opt.image()) {
+		if err != nil {
+			return nil, err
+		}
+		b.images = append(b.images, img)
+	}
+	if len(b.images) == 0 {
+		return nil, refError(ref, fs.ErrNotExist)
+	}
+	return b, nil
+}
+
+// Close ends the use of the base and of what was placed in it.
+func (b *Base) Close() error {
+	if b.dir == nil {
+		return nil
+	}
+	return b.dir.Close()
+}
+
+// Place returns s, a lone executable, as the program that starts in the base, laid
+// over what is there at the path at; an empty at means /usr/local/bin/NAME. Of an
+// image its environment, user and working directory hold, its entrypoint does
+// not, and the platform is the executable's own if the image has that.
+func (b *Base) Place(s *Subject, at string) (*Subject, error) {
 	if s.Root != nil || len(s.Files) != 1 {
 		return nil, &fault.Error{Code: fault.Usage, Op: "place", Input: s.Ref,
 			Err: errors.New("it brings its own root file system"), Hint: "give --rootfs only with executables"}
 	}
-	opt = opt.withDefaults()
-	placed, err := emptyRoot(ctx, s, rootRef, opt)
-	if err != nil {
-		return nil, err
-	}
-	if err := placed.lay(s, at); err != nil {
-		return nil, errors.Join(err, placed.Close())
-	}
-	return placed, nil
+	placed := b.empty(s)
+	return placed, placed.lay(s, at)
 }
 
-// emptyRoot is the root file system of rootRef with nothing to start in it.
-func emptyRoot(ctx context.Context, s *Subject, rootRef string, opt Options) (*Subject, error) {
-	if info, err := os.Stat(rootRef); err == nil && info.IsDir() {
-		dir, err := rootfs.OpenDir(rootRef, opt.Limits.File)
-		if err != nil {
-			return nil, fileError(rootRef, err)
-		}
-		return &Subject{Ref: s.Ref, Platform: s.Platform, Root: dir, Process: &Process{}, dir: dir}, nil
+// empty is the base with nothing to start in it yet.
+func (b *Base) empty(s *Subject) *Subject {
+	if b.dir != nil {
+		return &Subject{Ref: s.Ref, Platform: s.Platform, Root: b.dir, Process: &Process{}}
 	}
-	var found *Subject
-	for img, err := range image.Open(ctx, rootRef, opt.image()) {
-		if err != nil {
-			return nil, err
-		}
-		if found == nil || img.Platform.Arch == s.Platform.Arch && found.Platform.Arch != s.Platform.Arch {
-			process := imageProcess(&img.Config)
-			process.Args = nil
-			found = &Subject{Ref: s.Ref, Platform: img.Platform, Root: img.Root, Process: process}
-		}
-	}
-	if found == nil {
-		return nil, refError(rootRef, os.ErrNotExist)
-	}
-	return found, nil
+	fits := func(img *image.Image) bool { return img.Platform.Arch == s.Platform.Arch }
+	img := b.images[max(0, slices.IndexFunc(b.images, fits))]
+	process := imageProcess(&img.Config)
+	process.Args = nil
+	return &Subject{Ref: s.Ref, Platform: img.Platform, Root: img.Root, Process: process}
 }
 
 // lay puts the file of s into the root and makes it the program that starts.
@@ -103,7 +128,7 @@ func landing(root rootfs.FS, at string) (string, error) {
 			return path.Join(real, rest), nil
 		case err == nil:
 			return at, fmt.Errorf("%s is no directory", dir)
-		case dir == "/" || !errors.Is(err, os.ErrNotExist):
+		case dir == "/" || !errors.Is(err, fs.ErrNotExist):
 			return at, err
 		}
 		dir, rest = path.Dir(dir), path.Join(path.Base(dir), rest)
