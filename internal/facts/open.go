@@ -52,12 +52,8 @@ func (opt Options) withDefaults() Options {
 	return opt
 }
 
-// The prefixes of references; what has none is a path or names a registry.
-const (
-	processPrefix = "pid:"
-	layoutPrefix  = "oci:"
-	archivePrefix = "docker-archive:"
-)
+// processPrefix begins the reference of a process.
+const processPrefix = "pid:"
 
 // Open resolves ref and yields its subjects one by one, in the order of their
 // names. The forms of ref are a file, a directory, pid:N, oci:DIR[:tag],
@@ -76,7 +72,7 @@ func Open(ctx context.Context, ref string, opt Options) iter.Seq2[*Subject, erro
 		return walkTree(ctx, ref, ref, opt)
 	case err == nil:
 		return one(func() (*Subject, error) { return openFile(ctx, ref, ref, opt) })
-	case errors.Is(err, fs.ErrNotExist) && namesImage(ref):
+	case errors.Is(err, fs.ErrNotExist) && image.Named(ref):
 		return images(ctx, ref, opt)
 	}
 	return one(func() (*Subject, error) { return nil, refError(ref, err) })
@@ -95,17 +91,6 @@ func refError(ref string, err error) error {
 		Code: fault.NotFound, Op: "inspect", Input: ref, Err: errors.New("there is no such file or directory"),
 		Hint: "an image is named with its registry (registry.example.com/team/app:tag), or as oci:DIR, docker-archive:FILE; a process as pid:N",
 	}
-}
-
-// namesImage reports whether ref has the form of an image's name. A registry's
-// host is told, by the rule of Docker, by a dot, a port, or localhost before the
-// first slash.
-func namesImage(ref string) bool {
-	if strings.HasPrefix(ref, layoutPrefix) || strings.HasPrefix(ref, archivePrefix) {
-		return true
-	}
-	host, _, ok := strings.Cut(ref, "/")
-	return ok && host != "." && host != ".." && (strings.ContainsAny(host, ".:") || host == "localhost")
 }
 
 // running is the process pid with the root file system that it sees.

@@ -38,7 +38,7 @@ func OpenBase(ctx context.Context, ref string, opt Options) (*Base, error) {
 	case err == nil:
 		return nil, &fault.Error{Code: fault.Invalid, Op: "open root file system", Input: ref, Err: errors.New("it is no directory"),
 			Hint: "give a directory or an image; an archive as docker-archive:FILE"}
-	case !errors.Is(err, fs.ErrNotExist) || !namesImage(ref):
+	case !errors.Is(err, fs.ErrNotExist) || !image.Named(ref):
 		return nil, refError(ref, err)
 	}
 	b := &Base{}

@@ -86,23 +86,3 @@ func TestPlaceRefuses(t *testing.T) {
 		t.Errorf("Place of an image: %v, want code usage", err)
 	}
 }
-
-func TestNamesImage(t *testing.T) {
-	for ref, want := range map[string]bool{
-		"registry.example.org/app":    true,
-		"localhost/app":               true,
-		"localhost:5000/team/app:1.0": true,
-		"oci:layout":                  true,
-		"docker-archive:file.tar":     true,
-		"team/app":                    false,
-		"/dir.d/app":                  false,
-		"./app":                       false,
-		"../app":                      false,
-		"app":                         false,
-		"example.org":                 false,
-	} {
-		if got := namesImage(ref); got != want {
-			t.Errorf("namesImage(%q) = %v", ref, got)
-		}
-	}
-}

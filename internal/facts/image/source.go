@@ -92,6 +92,17 @@ const (
 	archiveScheme = "docker-archive:"
 )
 
+// Named reports whether ref has the form of an image's name, and not of a path. A
+// registry's host is told, by the rule of Docker, by a dot, a port, or localhost
+// before the first slash.
+func Named(ref string) bool {
+	if strings.HasPrefix(ref, layoutScheme) || strings.HasPrefix(ref, archiveScheme) {
+		return true
+	}
+	host, _, ok := strings.Cut(ref, "/")
+	return ok && host != "." && host != ".." && (strings.ContainsAny(host, ".:") || host == "localhost")
+}
+
 // openSource finds what ref names.
 func openSource(ctx context.Context, ref string, opt Options, layers *layerReader) (source, error) {
 	if rest, ok := strings.CutPrefix(ref, layoutScheme); ok {

@@ -120,7 +120,7 @@ func groupsOf(fsys FS, name string) ([]int, error) {
 // accountLines yields the colon-separated fields of each line of an account
 // file; there are none when the file does not exist.
 func accountLines(fsys FS, file string) (iter.Seq[[]string], error) {
-	content, err := readKept(fsys, file)
+	content, err := ReadKept(fsys, User{}, file)
 	if err != nil {
 		return nil, err
 	}
@@ -134,9 +134,10 @@ func accountLines(fsys FS, file string) (iter.Seq[[]string], error) {
 	}, nil
 }
 
-// readKept returns the content of a kept file, nil when there is no such file.
-func readKept(fsys FS, file string) ([]byte, error) {
-	real, _, err := Resolve(fsys, User{}, "/", file)
+// ReadKept returns the content of a kept file (see Kept), which u looks for; nil
+// when there is no such file.
+func ReadKept(fsys FS, u User, file string) ([]byte, error) {
+	real, _, err := Resolve(fsys, u, "/", file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -278,15 +278,12 @@ func splitPath(list, separators string) []string {
 	return dirs
 }
 
-// content returns the kept content of the file at name, nil where there is none.
+// content returns the kept content of the file at name. Loaders go on without a
+// file that they cannot read: it is nil then.
 func content(p *process, name string) []byte {
-	real, _, err := rootfs.Resolve(p.root, p.user, "/", name)
+	data, err := rootfs.ReadKept(p.root, p.user, name)
 	if err != nil {
 		return nil
 	}
-	file, err := p.root.File(real)
-	if err != nil {
-		return nil
-	}
-	return file.Content
+	return data
 }
