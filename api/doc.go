@@ -7,6 +7,12 @@
 // Schemas are generated from the types here.
 package api
 
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
 // SchemaVersion is the version of every document of this package.
 const SchemaVersion = "gopherwood/v1"
 
@@ -52,4 +58,17 @@ func (p Platform) String() string {
 		s += "/" + p.Level
 	}
 	return s
+}
+
+// ParsePlatform reads os/arch[/level], the form of String.
+func ParsePlatform(s string) (Platform, error) {
+	parts := strings.Split(s, "/")
+	if len(parts) < 2 || len(parts) > 3 || slices.Contains(parts, "") {
+		return Platform{}, fmt.Errorf("%q is no platform: write os/arch, for example linux/arm64", s)
+	}
+	p := Platform{OS: parts[0], Arch: parts[1]}
+	if len(parts) == 3 {
+		p.Level = parts[2]
+	}
+	return p, nil
 }

@@ -40,7 +40,16 @@ type Facts struct {
 	Image *Image `json:"image,omitempty"`
 	// Notes says what could not be measured, and why.
 	Notes []string `json:"notes,omitempty"`
+	// Source says where inspect has all of this from: measured, from the bytes, or
+	// attached, from a statement beside the image that a trusted key signed.
+	Source string `json:"source,omitempty"`
 }
+
+// The values of Facts.Source.
+const (
+	SourceMeasured = "measured"
+	SourceAttached = "attached"
+)
 
 // Go is what the Go toolchain recorded in the executable.
 type Go struct {

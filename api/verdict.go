@@ -40,6 +40,9 @@ type Finding struct {
 	Severity string `json:"severity"`
 	// Path is the file within the image or tree that the finding is about.
 	Path string `json:"path,omitempty"`
+	// Line is where in a text file the finding is, from 1; 0 where there are no
+	// lines. The file is Path, or the verdict's own where Path is empty.
+	Line int `json:"line,omitempty"`
 	// Message names the measured values.
 	Message string `json:"message"`
 	// Hint is what mends it.
