@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/gopherwood-dev/gopherwood/api"
 	"github.com/gopherwood-dev/gopherwood/internal/base/progress"
 	"github.com/gopherwood-dev/gopherwood/internal/facts/image"
@@ -143,6 +145,17 @@ func (opt Options) image() image.Options {
 		Limits:    opt.Limits,
 		Progress:  opt.Progress,
 	}
+}
+
+// Assembled is the subject of an image that need not be stored anywhere; layers
+// are the indexes of its layers, and ref names it. The problems are the files of
+// it that may be executed and could not be measured.
+func Assembled(ref string, built v1.Image, layers []*rootfs.Layer) (s *Subject, problems []error, err error) {
+	img, err := image.Assemble(ref, built, layers)
+	if err != nil {
+		return nil, nil, err
+	}
+	return imageSubject(img), img.Problems, nil
 }
 
 func imageSubject(img *image.Image) *Subject {

@@ -11,10 +11,12 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/gopherwood-dev/gopherwood/api"
 	"github.com/gopherwood-dev/gopherwood/internal/base/progress"
+	"github.com/gopherwood-dev/gopherwood/internal/base/transport"
 	"github.com/gopherwood-dev/gopherwood/internal/facts/cache"
 	"github.com/gopherwood-dev/gopherwood/internal/facts/rootfs"
 	"github.com/gopherwood-dev/gopherwood/sdk/fault"
@@ -29,8 +31,10 @@ type Image struct {
 	Platform api.Platform
 	// Config is what manifest and configuration say.
 	Config api.Image
-	// Root is the file system that the layers make.
-	Root *rootfs.Tree
+	// Layers are the indexes of the layers, the lowest first, and Root is the file
+	// system that they make.
+	Layers []*rootfs.Layer
+	Root   *rootfs.Tree
 	// Entrypoint is the real path of the file that the configuration starts;
 	// empty when it starts nothing or the file cannot be found.
 	Entrypoint string
@@ -95,31 +99,14 @@ func (l Limits) OrDefault() Limits {
 	}
 }
 
-// Timeouts bounds how long a registry may take for each step; a zero field means
-// its default. A transfer that moves may take as long as it needs.
-type Timeouts struct {
-	// Dial, TLS and Header are for connecting (30 s), the TLS handshake (15 s)
-	// and the answer's header (60 s).
-	Dial, TLS, Header time.Duration
-	// Idle is how long the body of an answer may not grow (60 s).
-	Idle time.Duration
-	// Retry is the wait before a request that failed for the moment is sent
-	// again (1 s); it doubles each time. RetryMax is the longest wait that a
-	// registry may ask for (30 s): past it the request fails.
-	Retry, RetryMax time.Duration
-}
+// Timeouts bounds how long a registry may take; see package transport.
+type Timeouts = transport.Timeouts
 
 func (o Options) withDefaults() Options {
 	o.Jobs = or(o.Jobs, runtime.GOMAXPROCS(0))
 	o.Limits = o.Limits.OrDefault()
 	o.Progress = progress.Or(o.Progress)
-	t := &o.Timeouts
-	t.Dial = or(t.Dial, 30*time.Second)
-	t.TLS = or(t.TLS, 15*time.Second)
-	t.Header = or(t.Header, time.Minute)
-	t.Idle = or(t.Idle, time.Minute)
-	t.Retry = or(t.Retry, time.Second)
-	t.RetryMax = or(t.RetryMax, 30*time.Second)
+	o.Timeouts = o.Timeouts.OrDefault()
 	return o
 }
 
@@ -224,14 +211,50 @@ func (r *reader) image(ctx context.Context, c candidate) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
+	ref := r.ref
+	if c.name != "" {
+		ref += ":" + c.name
+	}
+	return stack(ref, describe(parts), layers)
+}
+
+// Assemble returns img, which need not be stored anywhere, as Open would; layers
+// are the indexes of its layers.
+func Assemble(ref string, img v1.Image, layers []*rootfs.Layer) (*Image, error) {
+	p, err := partsOf(img)
+	if err != nil {
+		return nil, err
+	}
+	return stack(ref, describe(p), layers)
+}
+
+// partsOf returns the parts of an image that the program has made.
+func partsOf(img v1.Image) (*parts, error) {
+	p := &parts{}
+	manifest, err := img.Manifest()
+	if err != nil {
+		return nil, err
+	}
+	if p.config, err = img.ConfigFile(); err != nil {
+		return nil, err
+	}
+	if p.manifest, err = img.Digest(); err != nil {
+		return nil, err
+	}
+	p.configID = manifest.Config.Digest
+	for i, desc := range manifest.Layers {
+		p.layers = append(p.layers, layerRef{desc: desc, diffID: p.config.RootFS.DiffIDs[i]})
+	}
+	return p, nil
+}
+
+// stack makes the image of layers and what its configuration says.
+func stack(ref string, config api.Image, layers []*rootfs.Layer) (*Image, error) {
 	root, err := rootfs.Stack(layers)
 	if err != nil {
 		return nil, err
 	}
-	img := &Image{Ref: r.ref, Platform: platform, Config: describe(parts), Root: root}
-	if c.name != "" {
-		img.Ref += ":" + c.name
-	}
+	img := &Image{Ref: ref, Platform: config.Platform, Config: config, Layers: layers, Root: root}
 	img.findFiles()
 	return img, nil
 }
@@ -289,6 +312,9 @@ func entrypoint(root rootfs.FS, cfg *api.Image) string {
 // layer's index or what is measured of an executable changes.
 const cacheVersion = 1
 
+// Version names the code that measures, for caches of what was measured.
+func Version() string { return fmt.Sprintf("%d %s", cacheVersion, buildVersion()) }
+
 func cacheKey(kind, digest string) cache.Key {
-	return cache.Key{Kind: kind, Version: fmt.Sprintf("%d %s", cacheVersion, buildVersion()), Digest: digest}
+	return cache.Key{Kind: kind, Version: Version(), Digest: digest}
 }

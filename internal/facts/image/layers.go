@@ -152,7 +152,7 @@ func (r *layerReader) fetch(ctx context.Context, ref layerRef, budget *rootfs.Bu
 	}
 	defer body.Close()
 	r.opt.Progress.Expect(ref.desc.Size)
-	verified, err := verify(body, ref.desc, r.opt.Progress)
+	verified, err := Verify(body, ref.desc, r.opt.Progress)
 	if err != nil {
 		return nil, err
 	}
@@ -256,9 +256,9 @@ type verifier struct {
 	progress progress.Sink
 }
 
-// verify returns r with an error in the place of its end when its length or its
+// Verify returns r with an error in the place of its end when its length or its
 // digest is not what want says. Without a digest nothing is checked.
-func verify(r io.Reader, want v1.Descriptor, sink progress.Sink) (io.Reader, error) {
+func Verify(r io.Reader, want v1.Descriptor, sink progress.Sink) (io.Reader, error) {
 	v := &verifier{r: r, want: want, progress: sink}
 	if want.Digest == (v1.Hash{}) {
 		return v, nil

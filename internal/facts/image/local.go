@@ -134,7 +134,7 @@ func (l *layout) close() { l.files.close() }
 // The annotations that name an image within a layout: OCI's tag, and the full
 // name that Docker and containerd write.
 const (
-	annotationTag  = "org.opencontainers.image.ref.name"
+	AnnotationTag  = "org.opencontainers.image.ref.name"
 	annotationName = "io.containerd.image.name"
 )
 
@@ -148,14 +148,42 @@ func (l *layout) heads(context.Context) ([]head, error) {
 	if err != nil {
 		return nil, err
 	}
-	index, err := parseDocument(data)
+	manifests, err := ParseIndex(data)
 	if err != nil {
 		return nil, &fault.Error{Code: codeOf(err), Op: "read", Input: layoutIndex, Err: err}
 	}
-	if !index.isIndex() {
-		return nil, &fault.Error{Code: fault.Invalid, Op: "read", Input: layoutIndex, Err: errors.New("it is an image, not an index")}
+	return selectHeads(manifests, l.selector)
+}
+
+// ParseIndex returns what an index lists, such as a layout's index.json.
+func ParseIndex(data []byte) ([]v1.Descriptor, error) {
+	index, err := parseDocument(data)
+	if err != nil {
+		return nil, err
 	}
-	return selectHeads(index.Manifests, l.selector)
+	if !index.isIndex() {
+		return nil, &fault.Error{Code: fault.Invalid, Err: errors.New("it is an image, not an index")}
+	}
+	for i, desc := range index.Manifests {
+		if desc.Digest == (v1.Hash{}) {
+			return nil, &fault.Error{Code: fault.Invalid, Err: fmt.Errorf("entry %d of the index has no digest", i)}
+		}
+	}
+	return index.Manifests, nil
+}
+
+// Select returns the images and indexes among what a layout lists that selector
+// names: "" all, ":tag" those with the tag. Attachments are left out.
+func Select(manifests []v1.Descriptor, selector string) ([]v1.Descriptor, error) {
+	heads, err := selectHeads(manifests, selector)
+	if err != nil {
+		return nil, err
+	}
+	found := make([]v1.Descriptor, len(heads))
+	for i, h := range heads {
+		found[i] = h.desc
+	}
+	return found, nil
 }
 
 // selectHeads returns the manifests that the selector names; all for "".
@@ -170,10 +198,10 @@ func selectHeads(manifests []v1.Descriptor, selector string) ([]head, error) {
 	var found []head
 	var tags []string
 	for _, desc := range manifests {
-		if isAttachment(desc) {
+		if IsAttachment(desc) {
 			continue
 		}
-		tag, name := desc.Annotations[annotationTag], desc.Annotations[annotationName]
+		tag, name := desc.Annotations[AnnotationTag], desc.Annotations[annotationName]
 		tags = append(tags, or(tag, or(name, desc.Digest.String())))
 		switch {
 		case selector == "":
@@ -203,11 +231,12 @@ func (l *layout) blob(_ context.Context, digest v1.Hash) (io.ReadCloser, error) 
 }
 
 func (l *layout) openBlob(digest v1.Hash) (io.ReadCloser, error) {
-	body, _, err := l.files.open(blobName(digest))
+	body, _, err := l.files.open(BlobName(digest))
 	return body, err
 }
 
-func blobName(digest v1.Hash) string { return path.Join("blobs", digest.Algorithm, digest.Hex) }
+// BlobName is the path of content in a layout, slash-separated.
+func BlobName(digest v1.Hash) string { return path.Join("blobs", digest.Algorithm, digest.Hex) }
 
 // memoryFile is a file that was read already.
 func memoryFile(data []byte) (io.ReadCloser, int64, error) {

@@ -29,7 +29,7 @@ func writeLayout(t testing.TB, images map[string]mutate.Appendable) string {
 		t.Fatal(err)
 	}
 	for _, tag := range sortedKeys(images) {
-		annotate := layouts.WithAnnotations(map[string]string{annotationTag: tag})
+		annotate := layouts.WithAnnotations(map[string]string{AnnotationTag: tag})
 		switch img := images[tag].(type) {
 		case v1.Image:
 			err = path.AppendImage(img, annotate)

@@ -121,12 +121,12 @@ func (e *expansion) expand(ctx context.Context, c candidate, above []v1.Hash) er
 	}
 	above = append(above, c.desc.Digest)
 	for _, desc := range doc.Manifests {
-		if isAttachment(desc) {
+		if IsAttachment(desc) {
 			continue
 		}
 		child := candidate{name: c.name, desc: desc, platform: c.platform}
 		if desc.Platform != nil {
-			p := platform(*desc.Platform)
+			p := Platform(*desc.Platform)
 			child.platform = &p
 		}
 		err := e.expand(ctx, child, above)
@@ -151,9 +151,9 @@ func (e *expansion) add(c candidate) {
 	e.found = append(e.found, c)
 }
 
-// isAttachment reports whether an index lists desc not as an image but as
+// IsAttachment reports whether an index lists desc not as an image but as
 // something about one: an attestation or a signature.
-func isAttachment(desc v1.Descriptor) bool {
+func IsAttachment(desc v1.Descriptor) bool {
 	artifact := types.MediaType(desc.ArtifactType)
 	return desc.Annotations["vnd.docker.reference.type"] != "" ||
 		artifact != "" && !artifact.IsConfig() ||
@@ -220,7 +220,7 @@ func (s *ociSource) document(ctx context.Context, desc v1.Descriptor, limit int6
 			return nil, err
 		}
 		defer body.Close()
-		if data, err = readDocument(body, desc, limit); err != nil {
+		if data, err = ReadDocument(body, desc, limit); err != nil {
 			return nil, err
 		}
 		s.layers.cache.Put(key, data)

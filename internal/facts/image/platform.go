@@ -17,12 +17,12 @@ type otherPlatform struct{ api.Platform }
 func (o *otherPlatform) Error() string { return "it is for " + o.Platform.String() }
 
 func configPlatform(c *v1.ConfigFile) api.Platform {
-	return platform(v1.Platform{OS: c.OS, Architecture: c.Architecture, Variant: c.Variant})
+	return Platform(v1.Platform{OS: c.OS, Architecture: c.Architecture, Variant: c.Variant})
 }
 
-// platform puts an image's platform in Go's terms. Images write the variant of
+// Platform puts an image's platform in Go's terms. Images write the variant of
 // arm as v6 or v7 and that of arm64 as v8, Go as 6, 7 and v8.0.
-func platform(p v1.Platform) api.Platform {
+func Platform(p v1.Platform) api.Platform {
 	return api.Platform{OS: p.OS, Arch: p.Architecture, Level: level(p.Architecture, p.Variant)}
 }
 
@@ -34,6 +34,21 @@ func level(arch, variant string) string {
 		return "v8.0"
 	}
 	return variant
+}
+
+// OCIPlatform puts p in the terms of image configurations and indexes. The
+// baseline level of a processor is not named there.
+func OCIPlatform(p api.Platform) v1.Platform {
+	out := v1.Platform{OS: p.OS, Architecture: p.Arch, Variant: p.Level}
+	switch {
+	case p.Arch == "arm" && p.Level != "":
+		out.Variant = "v" + p.Level
+	case p.Arch == "arm64" && p.Level == "v8.0":
+		out.Variant = "v8"
+	case p.Arch == "amd64" && p.Level == "v1":
+		out.Variant = ""
+	}
+	return out
 }
 
 // baseline is the level that an image of arch has when it names none.

@@ -2,7 +2,6 @@ package image
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,12 +9,12 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	distribution "github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/gopherwood-dev/gopherwood/internal/base/transport"
 	"github.com/gopherwood-dev/gopherwood/sdk/fault"
 )
 
@@ -33,15 +32,11 @@ type registry struct {
 }
 
 func newRegistry(ref string, opt Options, cached bool) (*registry, error) {
-	var options []name.Option
-	if opt.PlainHTTP {
-		options = append(options, name.Insecure)
-	}
-	parsed, err := name.ParseReference(ref, options...)
+	parsed, err := ParseName(ref, opt.PlainHTTP)
 	if err != nil {
-		return nil, &fault.Error{Code: fault.Usage, Err: err, Hint: "write registry/repository[:tag|@digest]"}
+		return nil, err
 	}
-	return &registry{ref: parsed, base: newTransport(opt.Timeouts), cached: cached}, nil
+	return &registry{ref: parsed, base: transport.New(opt.Timeouts), cached: cached}, nil
 }
 
 func (r *registry) close() {
@@ -58,16 +53,11 @@ func (r *registry) connect(ctx context.Context) (*http.Client, error) {
 		return r.client, nil
 	}
 	repo := r.ref.Context()
-	auth, err := authn.Resolve(ctx, authn.DefaultKeychain, repo)
-	if err != nil {
-		return nil, &fault.Error{Code: fault.Denied, Op: "read credentials for", Input: repo.RegistryStr(), Err: err,
-			Hint: "check the Docker configuration and its credential helpers"}
-	}
-	authenticated, err := transport.NewWithContext(ctx, repo.Registry, auth, r.base, []string{repo.Scope(transport.PullScope)})
+	authenticated, err := Connect(ctx, repo, r.base, repo.Scope(distribution.PullScope))
 	if err != nil {
 		return nil, err
 	}
-	r.client = &http.Client{Transport: authenticated, CheckRedirect: checkRedirect}
+	r.client = &http.Client{Transport: authenticated, CheckRedirect: transport.CheckRedirect}
 	return r.client, nil
 }
 
@@ -83,7 +73,7 @@ var manifestTypes = strings.Join([]string{
 func (r *registry) request(ctx context.Context, method, kind, id string) (*http.Response, error) {
 	client, err := r.connect(ctx)
 	if err != nil {
-		return nil, r.explain(err)
+		return nil, RegistryError(r.ref.Context(), err)
 	}
 	repo := r.ref.Context()
 	u := url.URL{Scheme: repo.Scheme(), Host: repo.RegistryStr(), Path: fmt.Sprintf("/v2/%s/%s/%s", repo.RepositoryStr(), kind, id)}
@@ -96,11 +86,11 @@ func (r *registry) request(ctx context.Context, method, kind, id string) (*http.
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, r.explain(err)
+		return nil, RegistryError(r.ref.Context(), err)
 	}
-	if err := transport.CheckError(resp, http.StatusOK); err != nil {
+	if err := distribution.CheckError(resp, http.StatusOK); err != nil {
 		_ = resp.Body.Close()
-		return nil, r.explain(err)
+		return nil, RegistryError(r.ref.Context(), err)
 	}
 	return resp, nil
 }
@@ -186,36 +176,4 @@ func (r *registry) fetchTag(ctx context.Context) (head, error) {
 		return head{}, mismatch("manifest", digest, said)
 	}
 	return head{desc: v1.Descriptor{Digest: digest, Size: int64(len(data))}, raw: data}, nil
-}
-
-// explain turns an error of the HTTP client into one that says what to do.
-func (r *registry) explain(err error) error {
-	host := r.ref.Context().RegistryStr()
-	var answer *transport.Error
-	var known *fault.Error
-	switch {
-	case errors.As(err, &answer):
-		code, hint := statusCode(answer.StatusCode, host)
-		return &fault.Error{Code: code, Op: "registry", Input: host, Hint: hint, Err: err}
-	case errors.As(err, &known), errors.Is(err, context.Canceled):
-		return err
-	case r.ref.Context().Scheme() == "https" && strings.Contains(err.Error(), "HTTP response to HTTPS client"):
-		return &fault.Error{Code: fault.Unavailable, Op: "registry", Input: host, Err: err, Hint: "it speaks HTTP: add --plain-http"}
-	}
-	return &fault.Error{Code: fault.Unavailable, Op: "registry", Input: host, Err: err}
-}
-
-// statusCode says what an HTTP status means to the user.
-func statusCode(status int, host string) (fault.Code, string) {
-	switch {
-	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		return fault.Denied, "run docker login " + host + ", or check that the account may pull and that the name is right"
-	case status == http.StatusNotFound:
-		return fault.NotFound, "check the repository, the tag and the digest"
-	case status == http.StatusTooManyRequests:
-		return fault.Unavailable, "the registry limits requests: wait, or log in"
-	case status >= http.StatusInternalServerError, status == http.StatusRequestTimeout:
-		return fault.Unavailable, "try again later"
-	}
-	return fault.Invalid, ""
 }

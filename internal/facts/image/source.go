@@ -88,15 +88,15 @@ func describe(p *parts) api.Image {
 
 // The schemes of references that are not to a registry.
 const (
-	layoutScheme  = "oci:"
-	archiveScheme = "docker-archive:"
+	LayoutScheme  = "oci:"
+	ArchiveScheme = "docker-archive:"
 )
 
 // Named reports whether ref has the form of an image's name, and not of a path. A
 // registry's host is told, by the rule of Docker, by a dot, a port, or localhost
 // before the first slash.
 func Named(ref string) bool {
-	if strings.HasPrefix(ref, layoutScheme) || strings.HasPrefix(ref, archiveScheme) {
+	if strings.HasPrefix(ref, LayoutScheme) || strings.HasPrefix(ref, ArchiveScheme) {
 		return true
 	}
 	host, _, ok := strings.Cut(ref, "/")
@@ -105,8 +105,8 @@ func Named(ref string) bool {
 
 // openSource finds what ref names.
 func openSource(ctx context.Context, ref string, opt Options, layers *layerReader) (source, error) {
-	if rest, ok := strings.CutPrefix(ref, layoutScheme); ok {
-		dir, selector, err := splitPath(rest)
+	if rest, ok := strings.CutPrefix(ref, LayoutScheme); ok {
+		dir, selector, err := SplitPath(rest)
 		if err != nil {
 			return nil, err
 		}
@@ -116,8 +116,8 @@ func openSource(ctx context.Context, ref string, opt Options, layers *layerReade
 		}
 		return newOCISource(&layout{files: directory{root}, selector: selector}, opt, layers), nil
 	}
-	if rest, ok := strings.CutPrefix(ref, archiveScheme); ok {
-		file, selector, err := splitPath(rest)
+	if rest, ok := strings.CutPrefix(ref, ArchiveScheme); ok {
+		file, selector, err := SplitPath(rest)
 		if err != nil {
 			return nil, err
 		}
@@ -130,9 +130,9 @@ func openSource(ctx context.Context, ref string, opt Options, layers *layerReade
 	return newOCISource(reg, opt, layers), nil
 }
 
-// splitPath splits "PATH[:tag|@digest]" after the shortest PATH that exists, so
+// SplitPath splits "PATH[:tag|@digest]" after the shortest PATH that exists, so
 // that paths may contain colons.
-func splitPath(s string) (path, selector string, err error) {
+func SplitPath(s string) (path, selector string, err error) {
 	for i := range len(s) + 1 {
 		if i < len(s) && s[i] != ':' && s[i] != '@' || i == 0 {
 			continue
@@ -152,9 +152,9 @@ const (
 	maxConfig   = 16 << 20
 )
 
-// readDocument reads a manifest or a configuration whole and checks it against
+// ReadDocument reads a manifest or a configuration whole and checks it against
 // want, whose Size may be unknown (negative).
-func readDocument(r io.Reader, want v1.Descriptor, limit int64) ([]byte, error) {
+func ReadDocument(r io.Reader, want v1.Descriptor, limit int64) ([]byte, error) {
 	if want.Size > limit {
 		return nil, tooLong(limit)
 	}

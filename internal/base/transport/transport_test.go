@@ -1,4 +1,4 @@
-package image
+package transport
 
 import (
 	"net/http"
@@ -43,7 +43,7 @@ func TestRedirectsIntoPrivateNetworks(t *testing.T) {
 		{"http://10.0.0.1:5000/v2/", "http://10.0.0.2/blob", true},
 		{"http://localhost:5000/v2/", "http://127.0.0.1:9000/blob", true},
 	} {
-		err := checkRedirect(request(c.to), []*http.Request{request(c.from)})
+		err := CheckRedirect(request(c.to), []*http.Request{request(c.from)})
 		if (err == nil) != c.allowed {
 			t.Errorf("%s to %s: %v", c.from, c.to, err)
 		}
