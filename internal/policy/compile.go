@@ -78,14 +78,17 @@ func (c *compiler) rules() {
 	}
 }
 
+// ownGroups are the groups of rules that no policy may define.
+var ownGroups = []string{"start/", "dockerfile/", "facts/", "policy/"}
+
 func (c *compiler) ruleID(path document.Path, id string) {
 	switch {
 	case id == "":
 		c.report(path, "id is missing")
 	case !ruleID.MatchString(id):
 		c.report(path.Join("id"), "id %q has not the form group/name of small letters, digits and hyphens", id)
-	case strings.HasPrefix(id, "start/") || strings.HasPrefix(id, "policy/"):
-		c.report(path.Join("id"), "id %q: start/ and policy/ are Gopherwood's own", id)
+	case slices.ContainsFunc(ownGroups, func(group string) bool { return strings.HasPrefix(id, group) }):
+		c.report(path.Join("id"), "id %q: %s are Gopherwood's own", id, strings.Join(ownGroups, ", "))
 	}
 }
 
@@ -228,7 +231,7 @@ func (c *compiler) knownRules() []string {
 	for _, r := range c.out.rules {
 		ids = append(ids, r.ID)
 	}
-	for _, r := range start.Rules {
+	for _, r := range builtinRules() {
 		ids = append(ids, r.ID)
 	}
 	return ids

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/gopherwood-dev/gopherwood/api"
+	"github.com/gopherwood-dev/gopherwood/internal/policy/dockerfile"
 	"github.com/gopherwood-dev/gopherwood/internal/policy/start"
 	"github.com/gopherwood-dev/gopherwood/sdk/fault"
 )
@@ -28,7 +29,8 @@ type Explanation struct {
 }
 
 // Rules explains every rule that a verdict of this policy can be about: the
-// policy's, the start-up rules and the policy's own findings about itself.
+// policy's, the start-up rules, that of attached facts, and the policy's own
+// findings about itself.
 func (p *Policy) Rules() []Explanation {
 	var all []Explanation
 	for _, r := range p.rules {
@@ -37,12 +39,23 @@ func (p *Policy) Rules() []Explanation {
 			Scope: r.Scope, When: r.When, Require: r.Require, Message: r.Message, Hint: r.Hint,
 		})
 	}
-	for _, r := range start.Rules {
+	for _, r := range builtinRules() {
 		all = append(all, Explanation{
 			ID: r.ID, Severity: p.severityOf(r.ID, r.Severity), Description: r.Description, Hint: r.Hint,
 		})
 	}
 	return append(all, ownRules()...)
+}
+
+// builtinRules are the rules whose findings come from outside the policy: those
+// of the start-up, of Dockerfiles and of attached facts.
+func builtinRules() []start.Rule {
+	return slices.Concat(start.Rules, dockerfile.Rules, []start.Rule{
+		{ID: FactsMismatch, Severity: api.Deny, Description: mismatchDescription, Hint: mismatchHint},
+		{ID: FactsUnread, Severity: api.Info,
+			Description: "Whether facts are attached to the image could not be learnt, so they could not be compared with those that were measured. The verdict is that of the measured ones.",
+			Hint:        "ask again when the registry answers"},
+	})
 }
 
 func ownRules() []Explanation {

@@ -180,12 +180,13 @@ func (j *judgement) digest() string {
 	return ""
 }
 
-// compareFindings orders the gravest first, then by rule, path and message.
+// compareFindings orders the gravest first, then by rule, path, line and message.
 func compareFindings(a, b api.Finding) int {
 	return cmp.Or(
 		cmp.Compare(gravity(b.Severity), gravity(a.Severity)),
 		cmp.Compare(a.Rule, b.Rule),
 		cmp.Compare(a.Path, b.Path),
+		cmp.Compare(a.Line, b.Line),
 		cmp.Compare(a.Message, b.Message),
 	)
 }

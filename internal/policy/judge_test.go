@@ -431,3 +431,27 @@ func BenchmarkDefault(b *testing.B) {
 		policy.Default()
 	}
 }
+
+// A subject without files, such as a Dockerfile, is judged by the findings alone.
+func TestJudgeDockerfile(t *testing.T) {
+	p := load(t, "severities:\n- {rule: dockerfile/root, severity: deny}\nexemptions:\n- {rule: dockerfile/secret, ref: 'deploy/*', owner: team-a, reason: known, expires: 2026-12-31}\n")
+	findings := []api.Finding{
+		{Rule: "dockerfile/root", Severity: api.Warn, Line: 9, Message: "no USER"},
+		{Rule: "dockerfile/secret", Severity: api.Deny, Line: 7, Message: "b"},
+		{Rule: "dockerfile/secret", Severity: api.Deny, Line: 3, Message: "c"},
+	}
+	v := judge(t, p, &facts.Subject{Ref: "deploy/Dockerfile"}, findings...)
+	var got []string
+	for _, f := range v.Findings {
+		got = append(got, fmt.Sprintf("%d %s %s %v", f.Line, f.Rule, f.Severity, f.Exemption != nil))
+	}
+	want := []string{"9 dockerfile/root deny false", "3 dockerfile/secret deny true", "7 dockerfile/secret deny true"}
+	if diff := cmp.Diff(want, got); diff != "" || v.Verdict != api.Deny || v.Ref != "deploy/Dockerfile" {
+		t.Errorf("verdict %+v (-want +got):\n%s", v, diff)
+	}
+	for _, id := range []string{"dockerfile/root", "dockerfile/libc-mismatch"} {
+		if e, err := p.Explain(id); err != nil || e.Description == "" || e.Hint == "" {
+			t.Errorf("explanation %+v, %v", e, err)
+		}
+	}
+}

@@ -197,14 +197,23 @@ func (m *Matrix) features(keep func(feature) bool) []api.GoFeature {
 	return out
 }
 
+// Feature returns the feature id; false when the matrix has no such feature.
+func (m *Matrix) Feature(id string) (api.GoFeature, bool) {
+	all := m.features(func(feature) bool { return true })
+	i := slices.IndexFunc(all, func(f api.GoFeature) bool { return f.ID == id })
+	if i < 0 {
+		return api.GoFeature{}, false
+	}
+	return all[i], true
+}
+
 // HasFeature reports whether version has the feature id. The error says that the
 // matrix has no such feature.
 func (m *Matrix) HasFeature(version, id string) (bool, error) {
-	is := func(f api.GoFeature) bool { return f.ID == id }
-	if !slices.ContainsFunc(m.features(func(feature) bool { return true }), is) {
+	if _, ok := m.Feature(id); !ok {
 		return false, fmt.Errorf("the version matrix has no feature %q", id)
 	}
-	return slices.ContainsFunc(m.Features(version), is), nil
+	return slices.ContainsFunc(m.Features(version), func(f api.GoFeature) bool { return f.ID == id }), nil
 }
 
 // Releases returns the whole matrix as it stands on the day of today, the newest

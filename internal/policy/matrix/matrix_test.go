@@ -154,6 +154,12 @@ func TestFeatures(t *testing.T) {
 	if _, err := m.HasFeature("go1.22", "genericks"); err == nil {
 		t.Error("an unknown feature is no error")
 	}
+	if f, ok := m.Feature("goarm64"); !ok || f.Since != "1.23" {
+		t.Errorf("Feature(goarm64) = %+v, %v", f, ok)
+	}
+	if _, ok := m.Feature("genericks"); ok {
+		t.Error("there is an unknown feature")
+	}
 	var build []string
 	for _, f := range m.Features("go1.17") {
 		if f.Build != nil {
