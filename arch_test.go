@@ -22,6 +22,7 @@ var layers = [][]string{
 	{"api"},
 	{"internal/facts"},
 	{"internal/policy"},
+	{"internal/image"},
 	{"internal/cli"},
 	{"cmd", "e2e"},
 	{"bench"},
@@ -38,6 +39,14 @@ var fences = map[string][]string{
 	"github.com/invopop/jsonschema":           {"internal/cli/gendocs"},
 	"github.com/google/go-containerregistry/": {"internal/facts", "internal/image", "internal/modproxy", "e2e", "bench"},
 	"cel.dev/cel-go":                          {"internal/policy"},
+	"github.com/moby/buildkit/":               {"internal/policy/dockerfile"},
+	"mvdan.cc/sh/":                            {"internal/policy/dockerfile"},
+	"github.com/CycloneDX/":                   {"internal/image/attach"},
+	"github.com/spdx/":                        {"internal/image/attach"},
+	"github.com/sigstore/":                    {"internal/image/attach"},
+	"github.com/secure-systems-lab/":          {"internal/image/attach"},
+	"github.com/klauspost/pgzip":              {"internal/image/layer"},
+	"golang.org/x/crypto/x509roots/":          {"internal/image/base"},
 	"k8s.io/":                                 {"internal/kube", "api/k8s", "e2e"},
 	"github.com/google/go-cmp/":               {},
 	"github.com/rogpeppe/go-internal/":        {},
@@ -178,6 +187,10 @@ func TestCheck(t *testing.T) {
 		{"internal/cli", "github.com/spf13/cobra", true},
 		{"internal/facts", "github.com/spf13/cobra", false},
 		{"internal/cli", "github.com/google/go-containerregistry/pkg/v1", false},
+		{"internal/image/store", module + "/internal/policy/matrix", true},
+		{"internal/policy", module + "/internal/image/store", false},
+		{"internal/image/attach", "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1", true},
+		{"internal/cli", "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1", false},
 	} {
 		problems := check(pkg{ImportPath: module + "/" + tc.from, Imports: []string{tc.to}})
 		if (len(problems) == 0) != tc.ok {

@@ -1,5 +1,5 @@
-// Command gopherwood says what Go programs and container images are, and
-// whether they will start and may run.
+// Command gopherwood builds container images from Go packages, says what programs
+// and images are, and whether they will start and may run.
 package main
 
 import (
@@ -20,10 +20,11 @@ func main() {
 	// action is back and a second one kills.
 	context.AfterFunc(ctx, stop)
 	code := cli.Run(ctx, os.Args[1:], cli.IO{
-		Stdin:  os.Stdin,
-		Stdout: os.Stdout,
-		Stderr: os.Stderr,
-		Getenv: os.Getenv,
+		Stdin:   os.Stdin,
+		Stdout:  os.Stdout,
+		Stderr:  os.Stderr,
+		Getenv:  os.Getenv,
+		Environ: os.Environ(),
 	})
 	stop()
 	os.Exit(code)

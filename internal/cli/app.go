@@ -15,19 +15,21 @@ import (
 
 // app is what the commands share.
 type app struct {
-	stdin  io.Reader
-	stdout io.Writer
-	stderr io.Writer
-	getenv func(string) string
-	look   render.Layout
-	report reporter
+	stdin   io.Reader
+	stdout  io.Writer
+	stderr  io.Writer
+	getenv  func(string) string
+	environ []string
+	// look is how standard output looks, errLook how standard error does.
+	look, errLook render.Layout
+	report        reporter
 }
 
-// terminalLook allows colour on a terminal, unless NO_COLOR is set
-// (no-color.org) or the terminal cannot.
-func terminalLook(std IO) render.Layout {
+// terminalLook allows colour on w when that is a terminal, unless NO_COLOR is
+// set (no-color.org) or the terminal cannot.
+func terminalLook(std IO, w io.Writer) render.Layout {
 	return render.Layout{
-		Color: isTerminal(std.Stdout) && std.Getenv("NO_COLOR") == "" && std.Getenv("TERM") != "dumb",
+		Color: isTerminal(w) && std.Getenv("NO_COLOR") == "" && std.Getenv("TERM") != "dumb",
 	}
 }
 

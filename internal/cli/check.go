@@ -18,6 +18,7 @@ import (
 // checkFlags are the flags of check that are not a source's.
 type checkFlags struct {
 	policy  *string
+	keys    *[]string
 	rootfs  string
 	at      string
 	cpu     cpuFlag
@@ -35,6 +36,10 @@ exist, is its interpreter there, is every library found and every symbol version
 defined? A lone executable is asked the same of the root file system that
 --rootfs names.
 
+A Dockerfile (by its name) is read, and asked what would make its images not start
+or not safe to run. Facts that are attached to an image, whoever signed them, must be those that are
+measured: a difference is denied.
+
 Each item gets a verdict: pass, warn or deny, with the rules that speak against
 it and what mends that. The rules are those of the policy "default", or of the
 file that --policy names; 'gopherwood policy explain RULE' shows one.
@@ -45,12 +50,13 @@ The exit code is 3 when an item is denied, whatever else happened; 4 when some
 references could not be read; 1 when none could.` + refForms,
 		Example: `  gopherwood check $(which go)
   gopherwood check --rootfs / $(which go)
+  gopherwood check Dockerfile
   gopherwood check -o sarif --policy policy.yaml oci:./layout`,
 	}
 	src := addSource(cmd)
 	set := addSetting(cmd)
 	format := addFormat(cmd, render.Table, render.JSON, render.YAML, render.SARIF, render.JUnit, render.Markdown)
-	f := &checkFlags{policy: addPolicy(cmd)}
+	f := &checkFlags{policy: addPolicy(cmd), keys: addTrust(cmd)}
 	fl := cmd.Flags()
 	fl.StringVar(&f.rootfs, "rootfs", "", "directory or image that lone executables are to start in")
 	fl.StringVar(&f.at, "at", "", "where in --rootfs the executable will be (default: /usr/local/bin/NAME)")
@@ -67,8 +73,12 @@ references could not be read; 1 when none could.` + refForms,
 		if err != nil {
 			return err
 		}
-		j, err := f.judge(cmd, set)
+		j, err := newJudge(cmd, *f.policy, set)
 		if err != nil {
+			return err
+		}
+		j.start.CPULevel, j.at = int(f.cpu), f.at
+		if j.beside, err = newBeside(*f.keys, src.plainHTTP); err != nil {
 			return err
 		}
 		if f.rootfs != "" {
@@ -111,10 +121,14 @@ type judge struct {
 	// base is where lone executables are placed, at the path at; nil for nowhere.
 	base *facts.Base
 	at   string
+	// beside compares images with what is attached to them.
+	beside *beside
 }
 
-func (f *checkFlags) judge(cmd *cobra.Command, set *setting) (*judge, error) {
-	p, err := loadPolicy(*f.policy)
+// newJudge returns the judge of the policy file, the built-in policy for an empty
+// name.
+func newJudge(cmd *cobra.Command, file string, set *setting) (*judge, error) {
+	p, err := loadPolicy(file)
 	if err != nil {
 		return nil, err
 	}
@@ -122,29 +136,41 @@ func (f *checkFlags) judge(cmd *cobra.Command, set *setting) (*judge, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &judge{policy: p, setting: s, start: start.Options{CPULevel: int(f.cpu)}, at: f.at}, nil
+	return &judge{policy: p, setting: s}, nil
 }
 
-// verdict is a measure for read.
-func (j *judge) verdict(s *facts.Subject) ([]api.Verdict, error) {
+// one returns the verdict on a subject with the root file system that it has,
+// with more findings than its start-up's.
+func (j *judge) one(s *facts.Subject, more ...api.Finding) (api.Verdict, error) {
+	return j.policy.Judge(s, append(start.Check(s, j.start), more...), j.setting)
+}
+
+// built is the verdict on an image that is not anywhere yet.
+func (j *judge) built(s *facts.Subject) (api.Verdict, error) { return j.one(s) }
+
+// verdict returns the verdict on what openChecked found.
+func (j *judge) verdict(ctx context.Context, s *facts.Subject) (api.Verdict, error) {
+	if isDockerfile(s.Ref) {
+		return j.dockerfile(s)
+	}
+	differences := j.beside.differences(ctx, s)
 	if j.base != nil && s.Root == nil {
 		placed, err := j.base.Place(s, j.at)
 		if err != nil {
-			return nil, err
+			return api.Verdict{}, err
 		}
 		s = placed
 	}
-	v, err := j.policy.Judge(s, start.Check(s, j.start), j.setting)
-	if err != nil {
-		return nil, err
-	}
-	return []api.Verdict{v}, nil
+	return j.one(s, differences...)
 }
 
 func (a *app) check(ctx context.Context, refs []string, opt facts.Options, j *judge, f render.Format, look render.Layout) error {
 	bar := startBar(a.stderr)
 	opt.Progress = bar
-	items, errs, err := read(ctx, refs, opt, j.verdict)
+	items, errs, err := read(ctx, refs, opt, openChecked, func(s *facts.Subject) ([]api.Verdict, error) {
+		v, err := j.verdict(ctx, s)
+		return []api.Verdict{v}, err
+	})
 	bar.stop()
 	if err != nil {
 		return err

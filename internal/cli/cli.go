@@ -19,6 +19,8 @@ type IO struct {
 	Stderr io.Writer
 	// Getenv looks up an environment variable.
 	Getenv func(string) string
+	// Environ is the whole environment as KEY=VALUE, for the go command.
+	Environ []string
 }
 
 // Run executes the command line args (without the program's name) and returns
@@ -27,12 +29,14 @@ func Run(ctx context.Context, args []string, std IO) int {
 	out := bufio.NewWriter(std.Stdout)
 	report := reporter{w: std.Stderr, json: wantsJSON(args)}
 	root := newRoot(&app{
-		stdin:  std.Stdin,
-		stdout: out,
-		stderr: std.Stderr,
-		getenv: std.Getenv,
-		look:   terminalLook(std),
-		report: report,
+		stdin:   std.Stdin,
+		stdout:  out,
+		stderr:  std.Stderr,
+		getenv:  std.Getenv,
+		environ: std.Environ,
+		look:    terminalLook(std, std.Stdout),
+		errLook: terminalLook(std, std.Stderr),
+		report:  report,
 	})
 	root.SetArgs(args)
 	root.SetIn(std.Stdin)
@@ -53,9 +57,10 @@ func NewCommand() *cobra.Command { return newRoot(&app{}) }
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "gopherwood",
-		Short: "Say what Go programs are and whether they will run",
+		Short: "Build Go programs into images, say what they are and whether they will run",
 		Long: `Gopherwood reads Go programs and container images without running them: what
-they are (inspect), and whether they will start and may run (check).
+they are (inspect), and whether they will start and may run (check). It builds
+images of Go packages (build), none that would not start.
 
 A REF names what is read:
   FILE                       an executable
@@ -81,8 +86,14 @@ Exit codes:
 	root.SetHelpCommand(newHelp())
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(
+		newBuild(a),
+		newResolve(a),
+		newDockerfile(a),
 		newInspect(a),
 		newCheck(a),
+		newAttach(a),
+		newAttestations(a),
+		newVerify(a),
 		newVersions(a),
 		newPolicy(a),
 		newVersion(a),

@@ -12,26 +12,47 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/gopherwood-dev/gopherwood/api"
+	"github.com/gopherwood-dev/gopherwood/internal/facts"
+	"github.com/gopherwood-dev/gopherwood/internal/policy"
 	"github.com/gopherwood-dev/gopherwood/sdk/fault"
 )
 
-// run runs the command in an empty environment.
+// run runs the command without variables of its own.
 func run(ctx context.Context, stdout io.Writer, args ...string) (code int, stderr string) {
 	var errs bytes.Buffer
-	code = Run(ctx, args, IO{Stdout: stdout, Stderr: &errs, Getenv: func(string) string { return "" }})
+	code = Run(ctx, args, IO{Stdout: stdout, Stderr: &errs, Getenv: func(string) string { return "" }, Environ: os.Environ()})
 	return code, errs.String()
 }
 
 func TestCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	code, stderr := run(ctx, io.Discard, "inspect", "--no-cache", os.Args[0])
-	if code != exitCanceled || !strings.Contains(stderr, "cancel") {
-		t.Errorf("exit code %d, stderr %q", code, stderr)
+	layout := "oci:" + t.TempDir() + "/layout"
+	for _, args := range [][]string{
+		{"inspect", "--no-cache", os.Args[0]},
+		{"build", "--no-cache", "-o", layout, "../../cmd/gopherwood"},
+		{"resolve", "--no-cache", "--push", "127.0.0.1:1/{name}", "-f", "testdata/reference.yaml"},
+	} {
+		code, stderr := run(ctx, io.Discard, args...)
+		if code != exitCanceled || !strings.Contains(stderr, "cancel") {
+			t.Errorf("%s: exit code %d, stderr %q", args[0], code, stderr)
+		}
+	}
+}
+
+// A registry that does not tell what is attached is no reason to deny.
+func TestUnreadAttachments(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	digest := "sha256:" + strings.Repeat("0", 64)
+	got := (&beside{}).differences(ctx, &facts.Subject{Ref: "127.0.0.1:1/team/app@" + digest, Image: &api.Image{Digest: digest}})
+	if len(got) != 1 || got[0].Rule != policy.FactsUnread || got[0].Severity != api.Info {
+		t.Errorf("got %+v", got)
 	}
 }
 
@@ -81,7 +102,7 @@ func TestExitCodes(t *testing.T) {
 func TestErrorIsClean(t *testing.T) {
 	var b bytes.Buffer
 	reporter{w: &b}.print(&fault.Error{Op: "read", Input: "a\x1b[2J\nb", Hint: "x\ny"})
-	want := "gopherwood: read a\\x1b[2J\\nb\n  hint: x\\ny\n"
+	want := "gopherwood: read a\\x1b[2J\n    b\n  hint: x\\ny\n"
 	if b.String() != want {
 		t.Errorf("got %q, want %q", b.String(), want)
 	}
@@ -90,7 +111,8 @@ func TestErrorIsClean(t *testing.T) {
 func TestWantsJSON(t *testing.T) {
 	for line, want := range map[string]bool{
 		"inspect -o json x": true, "inspect --output json": true, "inspect -o=json": true, "inspect -ojson": true,
-		"inspect --output=json": true, "inspect -o yaml json": false, "inspect -- -o json": false, "inspect -o": false,
+		"inspect --output=json": true, "inspect -o yaml json": false,
+		"build --format json": true, "build --format=json": true, "build -o oci:json": false, "inspect -- -o json": false, "inspect -o": false,
 	} {
 		if got := wantsJSON(strings.Fields(line)); got != want {
 			t.Errorf("%q: %v", line, got)
@@ -113,18 +135,6 @@ func TestParseSize(t *testing.T) {
 	}
 }
 
-func TestParsePlatform(t *testing.T) {
-	got, err := parsePlatform("linux/arm/7")
-	if want := (api.Platform{OS: "linux", Arch: "arm", Level: "7"}); err != nil || got != want {
-		t.Errorf("got %v, %v", got, err)
-	}
-	for _, in := range []string{"", "linux", "linux/", "/amd64", "linux/arm/v7/x"} {
-		if got, err := parsePlatform(in); err == nil {
-			t.Errorf("parsePlatform(%q) = %v", in, got)
-		}
-	}
-}
-
 func TestCacheDir(t *testing.T) {
 	abs := t.TempDir()
 	for name, tc := range map[string]struct {
@@ -143,7 +153,7 @@ func TestCacheDir(t *testing.T) {
 
 func TestNoColor(t *testing.T) {
 	std := IO{Stdout: &bytes.Buffer{}, Getenv: func(string) string { return "" }}
-	if terminalLook(std).Color {
+	if terminalLook(std, std.Stdout).Color {
 		t.Error("colour where there is no terminal")
 	}
 }

@@ -35,9 +35,9 @@ type exitRow struct {
 func exitTable() []exitRow {
 	return []exitRow{
 		{exitOK, "done; no policy said no", nil},
-		{exitFailed, "failed; nothing could be read or written", nil},
+		{exitFailed, "failed; nothing could be read, built or written", nil},
 		{exitDenied, "a policy or the start-up check said no", nil},
-		{exitPartial, "some of the references could not be read, nothing was denied", nil},
+		{exitPartial, "some of the references could not be read or built, nothing was denied", nil},
 		{exitUsage, "wrong usage", []fault.Code{fault.Usage}},
 		{exitCanceled, "cancelled by a signal", []fault.Code{fault.Canceled}},
 	}
@@ -101,10 +101,20 @@ func (r reporter) print(err error) {
 		_ = render.JSONLine(r.w, doc)
 		return
 	}
-	fmt.Fprintf(r.w, "gopherwood: %s\n", render.Clean(doc.Message))
+	fmt.Fprintf(r.w, "gopherwood: %s\n", cleanLines(doc.Message))
 	if doc.Hint != "" {
 		fmt.Fprintf(r.w, "  hint: %s\n", render.Clean(doc.Hint))
 	}
+}
+
+// cleanLines makes the lines of a message harmless, such as a compiler's; those
+// after the first are indented, so that none looks like Gopherwood's own.
+func cleanLines(message string) string {
+	lines := strings.Split(strings.TrimRight(message, "\n"), "\n")
+	for i, line := range lines {
+		lines[i] = render.Clean(strings.ReplaceAll(line, "\t", "    "))
+	}
+	return strings.Join(lines, "\n    ")
 }
 
 // errorDocument returns err as users see it.
@@ -123,18 +133,18 @@ func errorDocument(err error) api.Error {
 	return doc
 }
 
-// wantsJSON looks for "-o json" in a command line that may be too wrong to be
-// parsed.
+// wantsJSON looks for "-o json" or "--format json" in a command line that may be
+// too wrong to be parsed.
 func wantsJSON(args []string) bool {
 	for i, arg := range args {
 		switch arg {
 		case "--":
 			return false
-		case "-o", "--output":
+		case "-o", "--output", "--format":
 			if i+1 < len(args) && args[i+1] == string(render.JSON) {
 				return true
 			}
-		case "-o=json", "-ojson", "--output=json":
+		case "-o=json", "-ojson", "--output=json", "--format=json":
 			return true
 		}
 	}

@@ -10,11 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gopherwood-dev/gopherwood/api"
 	"github.com/gopherwood-dev/gopherwood/internal/cli/render"
 )
 
-// formatFlag is the value of -o.
+// formatFlag is the value of -o, or of --format.
 type formatFlag struct {
 	value   render.Format
 	allowed []render.Format
@@ -23,9 +22,14 @@ type formatFlag struct {
 // addFormat gives cmd the flag -o with the allowed formats, of which the first
 // is the default.
 func addFormat(cmd *cobra.Command, allowed ...render.Format) *formatFlag {
+	return addFormatAs(cmd, "output", "o", allowed...)
+}
+
+// addFormatAs is addFormat for a flag of another name.
+func addFormatAs(cmd *cobra.Command, name, shorthand string, allowed ...render.Format) *formatFlag {
 	f := &formatFlag{value: allowed[0], allowed: allowed}
-	cmd.Flags().VarP(f, "output", "o", "output format: "+f.names())
-	complete(cmd, "output", strings.Split(f.names(), "|")...)
+	cmd.Flags().VarP(f, name, shorthand, "output format: "+f.names())
+	complete(cmd, name, strings.Split(f.names(), "|")...)
 	return f
 }
 
@@ -106,19 +110,6 @@ func sizeUnit(name string) (float64, bool) {
 		return math.Pow(1000, float64(power)), true
 	}
 	return 0, false
-}
-
-// parsePlatform reads os/arch[/level].
-func parsePlatform(s string) (api.Platform, error) {
-	parts := strings.Split(s, "/")
-	if len(parts) < 2 || len(parts) > 3 || slices.Contains(parts, "") {
-		return api.Platform{}, fmt.Errorf("%q is no platform: write os/arch, for example linux/arm64", s)
-	}
-	p := api.Platform{OS: parts[0], Arch: parts[1]}
-	if len(parts) == 3 {
-		p.Level = parts[2]
-	}
-	return p, nil
 }
 
 // dateFlag is a day; zero stands for today.

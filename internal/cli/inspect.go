@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/spf13/cobra"
@@ -18,6 +19,9 @@ func newInspect(a *app) *cobra.Command {
 how they are linked and hardened, and what is linked in. Nothing is run, and an
 image is read in one pass without being unpacked.
 
+Where a trusted key signed the facts that are attached to an image, these are
+taken and the image's layers are not read; --measure reads them all the same.
+
 The table has one line an item; -v prints everything. JSON and YAML are a
 FactsList, described in docs/formats/facts.md.
 
@@ -32,6 +36,8 @@ could.` + refForms,
 	src := addSource(cmd)
 	format := addFormat(cmd, render.Table, render.JSON, render.YAML)
 	verbose := cmd.Flags().BoolP("verbose", "v", false, "print everything of each item")
+	keys := addTrust(cmd)
+	measure := cmd.Flags().Bool("measure", false, "read the bytes of images also where signed facts are attached")
 	noDigest := cmd.Flags().Bool("no-digest", false, "leave out the sha256 of files, which then are not read whole")
 	cmd.RunE = func(cmd *cobra.Command, refs []string) error {
 		opt, err := src.options(cmd, a.getenv)
@@ -39,17 +45,25 @@ could.` + refForms,
 			return err
 		}
 		opt.NoDigest = *noDigest
+		open := facts.Open
+		if !*measure {
+			b, err := newBeside(*keys, src.plainHTTP)
+			if err != nil {
+				return err
+			}
+			open = b.openAttached
+		}
 		look := a.look
 		look.Verbose = *verbose
-		return a.inspect(cmd.Context(), refs, opt, format.value, look)
+		return a.inspect(cmd.Context(), refs, opt, open, format.value, look)
 	}
 	return cmd
 }
 
-func (a *app) inspect(ctx context.Context, refs []string, opt facts.Options, f render.Format, look render.Layout) error {
+func (a *app) inspect(ctx context.Context, refs []string, opt facts.Options, open opener, f render.Format, look render.Layout) error {
 	bar := startBar(a.stderr)
 	opt.Progress = bar
-	items, errs, err := read(ctx, refs, opt, filesOf)
+	items, errs, err := read(ctx, refs, opt, open, filesOf)
 	bar.stop()
 	if err != nil {
 		return err
@@ -66,6 +80,11 @@ func (a *app) inspect(ctx context.Context, refs []string, opt facts.Options, f r
 	return partial(len(items), len(errs))
 }
 
+// filesOf says of each file that it was measured, unless it says itself where it
+// is from.
 func filesOf(s *facts.Subject) ([]api.Facts, error) {
+	for i := range s.Files {
+		s.Files[i].Source = cmp.Or(s.Files[i].Source, api.SourceMeasured)
+	}
 	return s.Files, nil
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/gopherwood-dev/gopherwood/internal/cli/config"
 )
 
 // The schemas of the files that people write fit the files that Gopherwood
@@ -34,6 +36,33 @@ func TestInputSchemas(t *testing.T) {
 				t.Error("no error for a mistyped key")
 			}
 		})
+	}
+}
+
+// The example in docs/formats/config.md is a configuration, and its schema knows
+// every key of it.
+func TestConfigExample(t *testing.T) {
+	page, err := os.ReadFile("../../docs/formats/config.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(page), "```yaml\n")
+	example, _, ok := strings.Cut(example, "```")
+	if !ok {
+		t.Fatal("no example")
+	}
+	if _, err := config.Load("config.md", []byte(example)); err != nil {
+		t.Error(err)
+	}
+	schema, err := jsonschema.NewCompiler().Compile("../../docs/formats/config.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := schema.Validate(decode(t, example)); err != nil {
+		t.Error(err)
+	}
+	if err := schema.Validate(decode(t, strings.Replace(example, "platforms:", "platform:", 1))); err == nil {
+		t.Error("no error for a mistyped key")
 	}
 }
 

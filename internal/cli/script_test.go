@@ -2,7 +2,13 @@ package cli_test
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
+	"io"
+	"log"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +17,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
@@ -22,7 +29,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"gopherwood": func() {
 			os.Exit(cli.Run(context.Background(), os.Args[1:], cli.IO{
-				Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv,
+				Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Environ: os.Environ(),
 			}))
 		},
 	})
@@ -65,6 +72,8 @@ func TestScripts(t *testing.T) {
 			"exits":     exits,
 			"validate":  func(ts *testscript.TestScript, _ bool, args []string) { validate(ts, formats, args) },
 			"ocilayout": ociLayout,
+			"registry":  startRegistry,
+			"genkeys":   genKeys,
 		},
 	})
 }
@@ -101,6 +110,36 @@ func validate(ts *testscript.TestScript, formats string, args []string) {
 	if err := schema.Validate(doc); err != nil {
 		ts.Fatalf("%v", err)
 	}
+}
+
+// startRegistry starts a registry in this process that lasts as long as the
+// script, and puts its host and port into $REGISTRY.
+func startRegistry(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: registry")
+	}
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0)), registry.WithReferrersSupport(true)))
+	ts.Defer(server.Close)
+	ts.Setenv("REGISTRY", server.Listener.Addr().String())
+}
+
+// genKeys makes an Ed25519 key pair: genkeys NAME writes NAME.key and NAME.pub.
+func genKeys(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: genkeys NAME")
+	}
+	public, private, err := ed25519.GenerateKey(nil)
+	ts.Check(err)
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	ts.Check(err)
+	writePEM(ts, args[0]+".key", "PRIVATE KEY", der)
+	der, err = x509.MarshalPKIXPublicKey(public)
+	ts.Check(err)
+	writePEM(ts, args[0]+".pub", "PUBLIC KEY", der)
+}
+
+func writePEM(ts *testscript.TestScript, name, kind string, der []byte) {
+	ts.Check(os.WriteFile(ts.MkAbs(name), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
 }
 
 // ociLayout writes an image of one program: ocilayout DIR TAG USER FILE. The

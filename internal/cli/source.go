@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"iter"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -68,7 +69,7 @@ func (s *source) options(cmd *cobra.Command, getenv func(string) string) (facts.
 		return opt, usage(cmd, "--jobs and --max-entries must be at least 1")
 	}
 	for _, name := range s.platforms {
-		p, err := parsePlatform(name)
+		p, err := api.ParsePlatform(name)
 		if err != nil {
 			return opt, usage(cmd, "--platform: %w", err)
 		}
@@ -96,10 +97,13 @@ func cacheDir(getenv func(string) string) string {
 	return filepath.Join(dir, "gopherwood")
 }
 
+// opener yields the subjects of a reference, as facts.Open does.
+type opener func(context.Context, string, facts.Options) iter.Seq2[*facts.Subject, error]
+
 // read opens the references, several at once, and returns what measure makes of
 // their subjects, in the order of refs. What could not be read is in the
 // errors; the error says that ctx has ended.
-func read[T any](ctx context.Context, refs []string, opt facts.Options,
+func read[T any](ctx context.Context, refs []string, opt facts.Options, open opener,
 	measure func(*facts.Subject) ([]T, error)) ([]T, []error, error) {
 	width := max(1, min(opt.Jobs, len(refs)))
 	opt.Jobs = max(1, opt.Jobs/width)
@@ -109,7 +113,7 @@ func read[T any](ctx context.Context, refs []string, opt facts.Options,
 	group.SetLimit(width)
 	for i, ref := range refs {
 		group.Go(func() error {
-			for subject, err := range facts.Open(ctx, ref, opt) {
+			for subject, err := range open(ctx, ref, opt) {
 				var got []T
 				if err == nil {
 					got, err = measure(subject)

@@ -52,6 +52,7 @@ func run(gopherwood string) error {
 	d.modules()
 	d.images()
 	d.policy()
+	d.builds()
 	if d.err != nil {
 		return d.err
 	}
@@ -198,11 +199,15 @@ func (d *demo) chapter(title string) {
 }
 
 // run runs gopherwood and wants an exit code.
-func (d *demo) run(want int, args ...string) {
+func (d *demo) run(want int, args ...string) { d.runIn(d.dir, nil, want, args...) }
+
+// runIn is run in a directory, with changes of the environment.
+func (d *demo) runIn(dir string, env []string, want int, args ...string) {
 	d.do(func() error {
-		fmt.Printf("\n$ gopherwood %s\n", strings.Join(args, " "))
+		fmt.Printf("\n$ %s\n", strings.Join(append(append([]string{}, env...), "gopherwood "+strings.Join(args, " ")), " "))
 		cmd := exec.Command(d.gopherwood, args...)
-		cmd.Dir = d.dir
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), append([]string{"GOWORK=off", "GOPHERWOOD_CACHE_DIR=" + filepath.Join(d.dir, "cache")}, env...)...)
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		err := cmd.Run()
 		var exit *exec.ExitError

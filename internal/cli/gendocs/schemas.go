@@ -25,6 +25,10 @@ func schemas(out files) error {
 		{"facts", api.KindFactsList, &api.FactsList{}, false},
 		{"verdict", api.KindVerdictList, &api.VerdictList{}, false},
 		{"versions", api.KindGoVersionList, &api.GoVersionList{}, false},
+		{"build", api.KindBuildList, &api.BuildList{}, false},
+		{"attachments", api.KindAttachmentList, &api.AttachmentList{}, false},
+		{"rebuild", api.KindRebuildReport, &api.RebuildReport{}, false},
+		{"config", api.KindConfig, &api.Config{}, true},
 		{"policy", api.KindPolicy, &api.Policy{}, true},
 		{"matrix", api.KindVersionMatrix, &api.VersionMatrix{}, true},
 	} {

@@ -102,6 +102,7 @@ func flags(f *api.Facts) string {
 	add(f.Hardening.RELRO == api.RELROFull, "relro")
 	add(f.Format == "elf" && !f.Hardening.NX && f.Hardening.Packed == "", "exec-stack")
 	add(f.Hardening.Stripped, "stripped")
+	add(f.Source == api.SourceAttached, f.Source)
 	return strings.Join(words, " ")
 }
 
@@ -134,6 +135,7 @@ func factsDetail(b *strings.Builder, f *api.Facts, look Layout) {
 	fmt.Fprintln(b, look.paint(bold, title))
 	d := detail{b}
 	d.line("platform", f.Platform.String()+" "+f.Format)
+	d.line("source", f.Source)
 	d.line("digest", f.Digest)
 	d.line("size", fmt.Sprintf("%s (%d bytes)", Size(f.Size), f.Size))
 	d.line("sections", sections(f.Sections))

@@ -80,7 +80,7 @@ func junitItem(v *api.Verdict) junitSuite {
 	name := Clean(verdictName(v))
 	suite := junitSuite{Name: name}
 	for _, f := range v.Findings {
-		c := junitFinding(name, f)
+		c := junitFinding(name, v, f)
 		if c.Failure != nil {
 			suite.Failures++
 		}
@@ -96,8 +96,8 @@ func junitItem(v *api.Verdict) junitSuite {
 	return suite
 }
 
-func junitFinding(class string, f api.Finding) junitCase {
-	message := Clean(join(": ", f.Path, f.Message))
+func junitFinding(class string, v *api.Verdict, f api.Finding) junitCase {
+	message := Clean(join(": ", findingPlace(v, f), f.Message))
 	c := junitCase{Class: class, Name: Clean(f.Rule)}
 	switch {
 	case f.Exemption != nil:

@@ -20,7 +20,7 @@ func markdown(list *api.VerdictList) string {
 		}
 		b.WriteString("| Severity | Rule | Finding | Fix |\n| --- | --- | --- | --- |\n")
 		for _, f := range v.Findings {
-			b.WriteString(mdRow(f))
+			b.WriteString(mdRow(v, f))
 		}
 		b.WriteString("\n")
 	}
@@ -33,14 +33,14 @@ func markdown(list *api.VerdictList) string {
 	return b.String()
 }
 
-func mdRow(f api.Finding) string {
+func mdRow(v *api.Verdict, f api.Finding) string {
 	severity := mdText(f.Severity)
 	if f.Exemption != nil {
 		severity = fmt.Sprintf("exempted %s (%s)", severity, mdText(exemption(f.Exemption)))
 	}
 	message := mdText(f.Message)
-	if f.Path != "" {
-		message = mdCode(f.Path) + " " + message
+	if place := findingPlace(v, f); place != "" {
+		message = mdCode(place) + " " + message
 	}
 	return fmt.Sprintf("| %s | %s | %s | %s |\n", severity, mdCode(f.Rule), message, mdText(f.Hint))
 }

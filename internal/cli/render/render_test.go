@@ -105,6 +105,11 @@ func verdicts() *api.VerdictList {
 					},
 				},
 			},
+			{Ref: "deploy/Dockerfile", Verdict: api.Deny, Findings: []api.Finding{
+				{Rule: "dockerfile/libc-mismatch", Severity: api.Deny, Line: 14,
+					Message: "the program of line 7 needs glibc, and scratch has none", Hint: "set CGO_ENABLED=0"},
+				{Rule: "dockerfile/no-trimpath", Severity: api.Info, Line: 7, Message: "go build without -trimpath"},
+			}},
 		},
 		Errors: []api.Error{{
 			SchemaVersion: api.SchemaVersion, Kind: api.KindError,

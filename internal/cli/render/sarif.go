@@ -80,6 +80,11 @@ type sarifLocation struct { // 3.28
 
 type sarifPhysical struct { // 3.29
 	Artifact sarifArtifact `json:"artifactLocation"`
+	Region   *sarifRegion  `json:"region,omitempty"`
+}
+
+type sarifRegion struct { // 3.30
+	StartLine int `json:"startLine"`
 }
 
 type sarifArtifact struct {
@@ -194,8 +199,12 @@ func sarifPlace(v *api.Verdict, f api.Finding) sarifLocation {
 		name = itemName(name, f.Path)
 		uri = strings.TrimSuffix(uri, "/") + "/" + strings.TrimPrefix(f.Path, "/")
 	}
+	var region *sarifRegion
+	if f.Line > 0 {
+		region = &sarifRegion{StartLine: f.Line}
+	}
 	return sarifLocation{
-		Physical: sarifPhysical{sarifArtifact{uriOf(uri)}},
+		Physical: sarifPhysical{Artifact: sarifArtifact{uriOf(uri)}, Region: region},
 		Logical:  []sarifLogical{{FullyQualifiedName: Clean(name), Kind: "resource"}},
 	}
 }
