@@ -45,7 +45,6 @@ var fences = map[string][]string{
 	"github.com/spdx/":                        {"internal/image/attach"},
 	"github.com/sigstore/":                    {"internal/image/attach"},
 	"github.com/secure-systems-lab/":          {"internal/image/attach"},
-	"github.com/klauspost/pgzip":              {"internal/image/layer"},
 	"golang.org/x/crypto/x509roots/":          {"internal/image/base"},
 	"k8s.io/":                                 {"internal/kube", "api/k8s", "e2e"},
 	"github.com/google/go-cmp/":               {},

@@ -39,6 +39,8 @@ type builder struct {
 	// slots bounds how many platforms are built at once.
 	slots chan struct{}
 	bases bases
+	// kept waits for layers that are put into the cache.
+	kept sync.WaitGroup
 }
 
 // layerCacheSize is how many bytes of layers are kept.
@@ -104,6 +106,7 @@ type built struct {
 // build makes the images of one package and puts them to the targets unless one
 // is denied.
 func (b *builder) build(ctx context.Context, p compile.Package, targets []string) (*api.Build, error) {
+	defer b.kept.Wait()
 	images := make([]*built, len(b.platforms))
 	defer func() {
 		for _, img := range images {
@@ -143,6 +146,8 @@ func (b *builder) image(ctx, compileCtx context.Context, p compile.Package, plat
 	step := func(s Step, detail string) { b.opt.Progress.Step(p.ImportPath, platform, s, detail) }
 	out := &built{started: time.Now()}
 	step(StepCompile, "")
+	c := &composition{name: p.Name(), platform: platform, config: cfg, build: b}
+	c.series = layer.NewSeries(p.Dir+" "+platform.String(), b.layers.Cache)
 	program, err := compile.Compile(compileCtx, p, platform, cfg, b.compile)
 	if err != nil {
 		return nil, err
@@ -154,7 +159,6 @@ func (b *builder) image(ctx, compileCtx context.Context, p compile.Package, plat
 		}
 	}()
 	step(StepPack, "")
-	c := &composition{name: p.Name(), platform: platform, config: cfg, build: b}
 	if err := c.pack(ctx, p, program); err != nil {
 		return nil, err
 	}
@@ -177,19 +181,25 @@ func (b *builder) image(ctx, compileCtx context.Context, p compile.Package, plat
 // pack makes the layers of the program and its assets.
 func (c *composition) pack(ctx context.Context, p compile.Package, program *compile.Program) error {
 	b := c.build
-	entry, err := layer.File(programPath(c.name), 0o755, program.Path)
+	entry, err := layer.FixedFile(programPath(c.name), 0o755, program.Path)
 	if err != nil {
 		return err
 	}
-	if c.program, err = layer.New(ctx, []layer.Entry{entry}, b.layers); err != nil {
+	opt := b.layers
+	opt.Series = c.series
+	if c.program, err = layer.New(ctx, []layer.Entry{entry}, opt); err != nil {
 		return err
 	}
+	b.kept.Go(c.program.Keep)
 	entries, err := assets(ctx, c.assetsDir(p), assetsPath(c.name))
 	if err != nil || entries == nil {
 		return err
 	}
-	c.assets, err = layer.New(ctx, entries, b.layers)
-	return err
+	if c.assets, err = layer.New(ctx, entries, b.layers); err != nil {
+		return err
+	}
+	b.kept.Go(c.assets.Keep)
+	return nil
 }
 
 // assetsDir is where the package's assets are, "" when it has none.

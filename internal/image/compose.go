@@ -110,8 +110,10 @@ type composition struct {
 	base     *base.Base
 	// assets is nil where there are none.
 	assets, program *layer.Layer
-	config          api.PackageConfig
-	build           *builder
+	// series is what the program's layer belongs to.
+	series *layer.Series
+	config api.PackageConfig
+	build  *builder
 }
 
 // layers are the image's own, the lowest first: what changes least lies deepest.

@@ -29,6 +29,8 @@ type Key struct {
 	Version string
 	// Digest is the digest of the content that the record is about.
 	Digest string
+	// Packed says that the record cannot be made smaller: it is kept as it is.
+	Packed bool
 }
 
 // String returns the key in the form that is kept within its record.

@@ -270,3 +270,30 @@ func FuzzUnseal(f *testing.F) {
 		}
 	})
 }
+
+// A packed record is found as it was put, and only by a key that says packed.
+func TestPacked(t *testing.T) {
+	d := Open(t.TempDir(), 0)
+	packed := key(1)
+	packed.Packed = true
+	data := bytes.Repeat([]byte("once more "), 1000)
+	d.Put(packed, data)
+	if got, ok := d.Get(packed); !ok || !bytes.Equal(got, data) {
+		t.Errorf("%d bytes, %v", len(got), ok)
+	}
+	info, err := os.Stat(d.file(packed))
+	if err != nil || info.Size() < int64(len(data)) {
+		t.Errorf("the file has %d bytes, %v: it was packed again", info.Size(), err)
+	}
+	file, err := os.ReadFile(d.file(packed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file[len(file)-1] ^= 1
+	if err := os.WriteFile(d.file(packed), file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := d.Get(packed); ok {
+		t.Error("a damaged record was found")
+	}
+}

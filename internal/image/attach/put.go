@@ -8,6 +8,7 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/gopherwood-dev/gopherwood/api"
 	"github.com/gopherwood-dev/gopherwood/internal/image/store"
@@ -29,27 +30,28 @@ func Put(ctx context.Context, s store.Store, subject v1.Descriptor, statements [
 	if err != nil {
 		return err
 	}
+	group, ctx := errgroup.WithContext(ctx)
 	for _, statement := range statements {
-		if !statement.about(subject.Digest) {
-			return &fault.Error{Code: fault.Usage, Op: "attach", Input: statement.PredicateType,
-				Err: errOtherSubject, Hint: "make the statement about " + subject.Digest.String()}
-		}
-		img, err := artifactOf(subject, statement, signer)
-		if err != nil {
-			return &fault.Error{Code: fault.Invalid, Op: "attach", Input: statement.PredicateType, Err: err}
-		}
-		known, err := holds(ctx, s, subject.Digest, present, statement, img, signer)
-		if err != nil {
-			return err
-		}
-		if known {
-			continue
-		}
-		if err := s.Put(ctx, img, false); err != nil {
-			return err
-		}
+		group.Go(func() error { return put(ctx, s, subject, present, statement, signer) })
 	}
-	return nil
+	return group.Wait()
+}
+
+// put attaches one statement unless it is among the referrers that are present.
+func put(ctx context.Context, s store.Store, subject v1.Descriptor, present []v1.Descriptor, statement Statement, signer *Signer) error {
+	if !statement.about(subject.Digest) {
+		return &fault.Error{Code: fault.Usage, Op: "attach", Input: statement.PredicateType,
+			Err: errOtherSubject, Hint: "make the statement about " + subject.Digest.String()}
+	}
+	img, err := artifactOf(subject, statement, signer)
+	if err != nil {
+		return &fault.Error{Code: fault.Invalid, Op: "attach", Input: statement.PredicateType, Err: err}
+	}
+	known, err := holds(ctx, s, subject.Digest, present, statement, img, signer)
+	if err != nil || known {
+		return err
+	}
+	return s.Put(ctx, img, false)
 }
 
 // createdOf returns when the statements were made.

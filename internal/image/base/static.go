@@ -57,6 +57,7 @@ func Static(ctx context.Context, goroot string, platform api.Platform, opt layer
 	if err != nil {
 		return nil, err
 	}
+	l.Keep()
 	img, err := staticImage(l, platform, opt)
 	if err != nil {
 		return nil, err

@@ -51,7 +51,9 @@ func (b *build) cgoPackages(ctx context.Context) ([]string, error) {
 	if tags := b.flags.tagsFlag(); tags != "" {
 		args = append(args, tags)
 	}
-	out, err := b.tool.run(ctx, []string{"CGO_ENABLED=1"}, append(args, "--", b.pkg.ImportPath)...)
+	tool := b.tool
+	tool.patient = true // it runs beside go build, which takes longer
+	out, err := tool.run(ctx, []string{"CGO_ENABLED=1"}, append(args, "--", b.pkg.ImportPath)...)
 	if err != nil {
 		return nil, b.explain(ctx, err)
 	}

@@ -33,6 +33,8 @@ type toolchain struct {
 	// env is its whole environment.
 	env []string
 	log io.Writer
+	// patient commands let others have the processor first.
+	patient bool
 	// settings are what the go command makes of the environment: `go env`.
 	settings map[string]string
 }
@@ -135,7 +137,13 @@ func (t *toolchain) exec(ctx context.Context, env []string, command string, args
 	cmd.Stdout, cmd.Stderr = &stdout, messages
 	cmd.WaitDelay = grace
 	endGroup := ownGroup(cmd)
-	err := cmd.Run()
+	err := cmd.Start()
+	if err == nil {
+		if t.patient {
+			giveWay(cmd)
+		}
+		err = cmd.Wait()
+	}
 	messages.take(messages.line)
 	if ctx.Err() != nil {
 		endGroup()

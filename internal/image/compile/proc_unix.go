@@ -21,3 +21,7 @@ func ownGroup(cmd *exec.Cmd) (end func()) {
 	cmd.Cancel = func() error { return signal(syscall.SIGINT) }
 	return func() { _ = signal(syscall.SIGKILL) } // none left is what is wanted
 }
+
+// giveWay lowers the priority of cmd, which has just started. Where that cannot
+// be done, it only competes with others.
+func giveWay(cmd *exec.Cmd) { _ = syscall.Setpriority(syscall.PRIO_PGRP, cmd.Process.Pid, 10) }

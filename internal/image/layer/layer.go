@@ -32,6 +32,8 @@ type Options struct {
 	Time time.Time
 	// Cache keeps layers by what went into them; nil keeps nothing.
 	Cache *cache.Dir
+	// Series is what the layer belongs to; nil stands alone.
+	Series *Series
 	// MaxFile is the largest executable that is measured, in bytes.
 	MaxFile int64
 }
@@ -41,7 +43,10 @@ type Layer struct {
 	ctx     context.Context
 	entries []Entry
 	opt     Options
-	head    head
+	// id names what went into the layer; made is true when it was made now.
+	id   string
+	made bool
+	head head
 
 	mu   sync.Mutex
 	blob []byte // nil until it is needed, when the cache has it
@@ -55,6 +60,8 @@ type head struct {
 	DiffID v1.Hash       `json:"diffId"`
 	Size   int64         `json:"size"`
 	Index  *rootfs.Layer `json:"index"`
+	// Blocks are those of a layer that is compressed with gzip.
+	Blocks []block `json:"blocks,omitempty"`
 }
 
 // New makes the layer of entries, which are written in the order of their paths.
@@ -62,6 +69,7 @@ type head struct {
 // when the cache has lost it.
 func New(ctx context.Context, entries []Entry, opt Options) (*Layer, error) {
 	l := &Layer{ctx: ctx, entries: sorted(entries), opt: opt}
+	l.id = idOf(l.entries, opt)
 	if l.recall() {
 		return l, nil
 	}
@@ -69,8 +77,7 @@ func New(ctx context.Context, entries []Entry, opt Options) (*Layer, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.head, l.blob = *made, blob
-	l.keep()
+	l.head, l.blob, l.made = *made, blob, true
 	return l, nil
 }
 
@@ -118,7 +125,7 @@ func (l *Layer) load() ([]byte, error) {
 	if l.blob != nil {
 		return l.blob, nil
 	}
-	if blob, ok := l.opt.Cache.Get(l.blobKey()); ok {
+	if blob, ok := l.opt.Cache.Get(blobKey(l.id)); ok {
 		l.blob = blob
 		return blob, nil
 	}

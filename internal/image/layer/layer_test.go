@@ -165,6 +165,7 @@ func TestCache(t *testing.T) {
 	dir := t.TempDir()
 	opt.Cache = cache.Open(dir, 0)
 	first := mustNew(t, entries(t), opt)
+	first.Keep()
 	blob := read(t, first.Compressed)
 	second := mustNew(t, entries(t), opt)
 	if diff := cmp.Diff(read(t, second.Compressed), blob); diff != "" {
