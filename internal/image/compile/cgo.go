@@ -53,7 +53,7 @@ func (b *build) cgoPackages(ctx context.Context) ([]string, error) {
 	}
 	tool := b.tool
 	tool.patient = true // it runs beside go build, which takes longer
-	out, err := tool.run(ctx, []string{"CGO_ENABLED=1"}, append(args, "--", b.pkg.ImportPath)...)
+	out, err := b.runCleanly(ctx, tool, []string{"CGO_ENABLED=1"}, append(args, "--", b.pkg.ImportPath)...)
 	if err != nil {
 		return nil, b.explain(ctx, err)
 	}

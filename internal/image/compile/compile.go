@@ -223,16 +223,21 @@ func (b *build) compileWith(ctx context.Context, packages []string) (*recipe, er
 // goBuild makes the slot's executable.
 func (b *build) goBuild(ctx context.Context, r *recipe) error {
 	args := slices.Concat([]string{"build", "-o", b.slot.program()}, r.flags.args, []string{"--", b.pkg.ImportPath})
-	temp, err := b.slot.temp()
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(temp)
-	env := append(slices.Clone(r.env), "GOTMPDIR="+temp, "TMPDIR="+temp)
-	if _, err := b.tool.run(ctx, env, args...); err != nil {
+	if _, err := b.runCleanly(ctx, b.tool, r.env, args...); err != nil {
 		return b.explain(ctx, err)
 	}
 	return nil
+}
+
+// runCleanly runs the go command with a temporary directory of its own. The
+// command may be interrupted before it knows that it has to clean up.
+func (b *build) runCleanly(ctx context.Context, tool toolchain, env []string, args ...string) ([]byte, error) {
+	temp, err := b.slot.temp()
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(temp)
+	return tool.run(ctx, append(slices.Clone(env), "GOTMPDIR="+temp, "TMPDIR="+temp), args...)
 }
 
 // wants returns the value of an optional switch.

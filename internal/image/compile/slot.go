@@ -110,9 +110,14 @@ func sleep(ctx context.Context, d time.Duration) error {
 func (s *slot) program() string { return filepath.Join(s.dir, programFile) }
 
 // temp makes a directory for one run of the go command. It lies beside the
-// executable, which is then moved there, not copied.
+// executable, which is then moved there, not copied; without a slot it lies where
+// temporary files do.
 func (s *slot) temp() (string, error) {
-	dir, err := os.MkdirTemp(s.dir, tempPrefix)
+	parent := ""
+	if s != nil {
+		parent = s.dir
+	}
+	dir, err := os.MkdirTemp(parent, tempPrefix)
 	if err != nil {
 		return "", cacheError(err)
 	}

@@ -27,12 +27,13 @@ type Entry struct {
 	UID, GID int
 	// Target is a symbolic link's.
 	Target string
-	// Size and Digest ("sha256:…") are the content's of a regular file.
-	Size   int64
-	Digest string
+	// Size is a regular file's, in bytes.
+	Size int64
 
 	open func() (io.ReadCloser, error)
-	// fixed content need not be compared with Digest when it is read again.
+	// digest ("sha256:…") is that of open's content; empty until it is asked for.
+	digest string
+	// fixed content need not be compared with digest when it is read again.
 	fixed bool
 }
 
@@ -45,7 +46,7 @@ func Dir(path string, mode fs.FileMode) Entry {
 func Bytes(path string, mode fs.FileMode, data []byte) Entry {
 	sum := sha256.Sum256(data)
 	return Entry{
-		Path: path, Mode: mode, Size: int64(len(data)), Digest: digest(sum[:]),
+		Path: path, Mode: mode, Size: int64(len(data)), digest: digest(sum[:]),
 		open:  func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil },
 		fixed: true,
 	}
@@ -54,27 +55,42 @@ func Bytes(path string, mode fs.FileMode, data []byte) Entry {
 // File is a regular file with the content of the file name of this machine,
 // which is read once to hash it and again when the layer is written.
 func File(path string, mode fs.FileMode, name string) (Entry, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return Entry{}, fileError(name, err)
+	e, err := FixedFile(path, mode, name)
+	if err == nil {
+		err = e.identify()
 	}
-	defer f.Close()
-	h := sha256.New()
-	n, err := io.CopyBuffer(onlyWriter{h}, f, make([]byte, 256<<10))
-	if err != nil {
-		return Entry{}, fileError(name, err)
-	}
-	return Entry{
-		Path: path, Mode: mode, Size: n, Digest: digest(h.Sum(nil)),
-		open: func() (io.ReadCloser, error) { return os.Open(name) },
-	}, nil
+	e.fixed = false
+	return e, err
 }
 
 // FixedFile is File for one that the caller knows nobody writes to.
 func FixedFile(path string, mode fs.FileMode, name string) (Entry, error) {
-	e, err := File(path, mode, name)
-	e.fixed = true
-	return e, err
+	info, err := os.Stat(name)
+	if err != nil {
+		return Entry{}, fileError(name, err)
+	}
+	return Entry{
+		Path: path, Mode: mode, Size: info.Size(), fixed: true,
+		open: func() (io.ReadCloser, error) { return os.Open(name) },
+	}, nil
+}
+
+// identify fills in the digest of a regular file.
+func (e *Entry) identify() error {
+	if e.open == nil || e.digest != "" {
+		return nil
+	}
+	in, err := e.open()
+	if err != nil {
+		return fileError(e.Path, err)
+	}
+	defer in.Close()
+	h := sha256.New()
+	if _, err := io.CopyBuffer(onlyWriter{h}, in, make([]byte, 256<<10)); err != nil {
+		return fileError(e.Path, err)
+	}
+	e.digest = digest(h.Sum(nil))
+	return nil
 }
 
 // onlyWriter hides that a file can be copied from in another way, so that the
@@ -132,7 +148,7 @@ func (e Entry) write(out *tar.Writer, t time.Time) error {
 	if _, err := io.CopyBuffer(io.MultiWriter(out, h), in, make([]byte, 256<<10)); err != nil {
 		return err
 	}
-	if got := digest(h.Sum(nil)); got != e.Digest {
+	if got := digest(h.Sum(nil)); got != e.digest {
 		return &fault.Error{Code: fault.Invalid, Err: errors.New("it changed while it was read"), Hint: "build again"}
 	}
 	return nil

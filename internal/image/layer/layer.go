@@ -32,6 +32,8 @@ type Options struct {
 	Time time.Time
 	// Cache keeps layers by what went into them; nil keeps nothing.
 	Cache *cache.Dir
+	// Fresh says that the cache cannot have the layer, and need not be asked.
+	Fresh bool
 	// Series is what the layer belongs to; nil stands alone.
 	Series *Series
 	// MaxFile is the largest executable that is measured, in bytes.
@@ -43,7 +45,8 @@ type Layer struct {
 	ctx     context.Context
 	entries []Entry
 	opt     Options
-	// id names what went into the layer; made is true when it was made now.
+	// id names what went into the layer, once it has been asked for; made is true
+	// when the layer was made now.
 	id   string
 	made bool
 	head head
@@ -69,9 +72,13 @@ type head struct {
 // when the cache has lost it.
 func New(ctx context.Context, entries []Entry, opt Options) (*Layer, error) {
 	l := &Layer{ctx: ctx, entries: sorted(entries), opt: opt}
-	l.id = idOf(l.entries, opt)
-	if l.recall() {
-		return l, nil
+	if !opt.Fresh && opt.Cache != nil {
+		if err := l.identify(); err != nil {
+			return nil, err
+		}
+		if l.recall() {
+			return l, nil
+		}
 	}
 	made, blob, err := write(ctx, l.entries, opt)
 	if err != nil {

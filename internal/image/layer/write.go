@@ -90,14 +90,18 @@ func hashOf(h hash.Hash) v1.Hash {
 // formatVersion is raised when the same entries make another layer.
 const formatVersion = 1
 
-// idOf names what goes into a layer.
-func idOf(entries []Entry, opt Options) string {
+// identify names what goes into the layer.
+func (l *Layer) identify() error {
 	h := sha256.New()
-	fmt.Fprintf(h, "%d %s %d %d\n", formatVersion, opt.Compression, opt.Time.Unix(), opt.MaxFile)
-	for _, e := range entries {
-		fmt.Fprintf(h, "%q %d %d %d %q %d %s\n", e.Path, e.Mode, e.UID, e.GID, e.Target, e.Size, e.Digest)
+	fmt.Fprintf(h, "%d %s %d %d\n", formatVersion, l.opt.Compression, l.opt.Time.Unix(), l.opt.MaxFile)
+	for _, e := range l.entries {
+		if err := e.identify(); err != nil {
+			return err
+		}
+		fmt.Fprintf(h, "%q %d %d %d %q %d %s\n", e.Path, e.Mode, e.UID, e.GID, e.Target, e.Size, e.digest)
 	}
-	return hashOf(h).Hex
+	l.id = hashOf(h).Hex
+	return nil
 }
 
 func headKey(id string) cache.Key {
@@ -130,6 +134,9 @@ func (l *Layer) Keep() {
 		return
 	}
 	data, err := json.Marshal(l.head)
+	if err == nil && l.id == "" {
+		err = l.identify()
+	}
 	if err != nil {
 		return // it has been made: that it cannot be kept is no failure
 	}
