@@ -70,11 +70,11 @@ func (c *corpus) summary() corpusSummary {
 }
 
 // prepareCorpus returns the corpus below cache, which it makes on the first call.
-// syft is one of its files, as a program of some hundred modules.
-func prepareCorpus(ctx context.Context, cache, syft string) (*corpus, error) {
+// The file of syft is one of its files, as a program of some hundred modules.
+func prepareCorpus(ctx context.Context, cache, syftFile string) (*corpus, error) {
 	dir := filepath.Join(cache, corpusName())
 	if _, err := os.Stat(dir); err != nil {
-		if err := makeCorpus(ctx, cache, dir, syft); err != nil {
+		if err := makeCorpus(ctx, cache, dir, syftFile); err != nil {
 			return nil, fmt.Errorf("prepare the corpus: %w", err)
 		}
 	}
@@ -102,13 +102,13 @@ func prepareCorpus(ctx context.Context, cache, syft string) (*corpus, error) {
 
 // corpusName changes with what the corpus is made of.
 func corpusName() string {
-	made := sha256.Sum256(fmt.Append(nil, packages, toolchain, syftModule, runtime.Version()))
+	made := sha256.Sum256(fmt.Append(nil, packages, toolchain, syft.String(), runtime.Version()))
 	return fmt.Sprintf("corpus-%x", made[:4])
 }
 
 // makeCorpus fetches and builds into a fresh directory that becomes dir when it
 // is whole.
-func makeCorpus(ctx context.Context, cache, dir, syft string) error {
+func makeCorpus(ctx context.Context, cache, dir, syftFile string) error {
 	archive, err := debian.Open(ctx, cache)
 	if err != nil {
 		return err
@@ -140,7 +140,7 @@ func makeCorpus(ctx context.Context, cache, dir, syft string) error {
 	if _, err := capture(cmd); err != nil {
 		return err
 	}
-	if _, err := capture(exec.CommandContext(ctx, "cp", syft, filepath.Join(built, "syft"))); err != nil {
+	if _, err := capture(exec.CommandContext(ctx, "cp", syftFile, filepath.Join(built, "syft"))); err != nil {
 		return err
 	}
 	return os.Rename(fresh, dir)

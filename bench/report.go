@@ -8,18 +8,22 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
+	"maps"
 	"os/exec"
-	"runtime"
+	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/gopherwood-dev/gopherwood/bench/machine"
 )
 
 // report is what one run found.
 type report struct {
-	Machine machine       `json:"machine"`
-	Corpus  corpusSummary `json:"corpus"`
-	Results []result      `json:"results"`
+	Machine machine.Machine `json:"machine"`
+	// Versions are those of what was measured with.
+	Versions map[string]string `json:"versions"`
+	Corpus   *corpusSummary    `json:"corpus,omitempty"`
+	Results  []result          `json:"results"`
 }
 
 // result is one measurement that has a limit.
@@ -30,6 +34,8 @@ type result struct {
 	// Value is the median of all rounds; it passes when it is not over Limit.
 	Value float64 `json:"value"`
 	Limit float64 `json:"limit"`
+	// NoLimit is for what is measured to understand the others.
+	NoLimit bool `json:"noLimit,omitempty"`
 	// Least and Most are the smallest and the largest ratio of a round.
 	Least float64 `json:"least,omitempty"`
 	Most  float64 `json:"most,omitempty"`
@@ -38,38 +44,26 @@ type result struct {
 	Theirs float64 `json:"theirsSeconds,omitempty"`
 }
 
-func (r result) passed() bool { return r.Value <= r.Limit }
+func (r result) passed() bool { return r.NoLimit || r.Value <= r.Limit }
 
-// machine says on what and with what was measured.
-type machine struct {
-	CPU      string            `json:"cpu"`
-	Cores    int               `json:"cores"`
-	Kernel   string            `json:"kernel"`
-	Versions map[string]string `json:"versions"`
+// moduleVersion is the version that a program records of itself; empty when it
+// records none.
+func moduleVersion(file string) string {
+	info, err := buildinfo.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	return info.Main.Version
 }
 
-// describeMachine asks the machine; what it does not tell stays empty.
-func describeMachine(ctx context.Context, s settings) machine {
-	m := machine{Cores: runtime.NumCPU(), Versions: map[string]string{}}
-	cpuinfo, _ := os.ReadFile("/proc/cpuinfo")
-	for line := range strings.Lines(string(cpuinfo)) {
-		if key, value, _ := strings.Cut(line, ":"); strings.TrimSpace(key) == "model name" {
-			m.CPU = strings.TrimSpace(value)
-			break
-		}
+// opensslVersion asks for the version of openssl.
+func opensslVersion(ctx context.Context) (string, error) {
+	out, err := capture(exec.CommandContext(ctx, "openssl", "version"))
+	if err != nil {
+		return "", err
 	}
-	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	m.Kernel = strings.TrimSpace(string(kernel))
-	for _, name := range []string{"go", "openssl"} {
-		out, _ := capture(exec.CommandContext(ctx, name, "version"))
-		if words := strings.Fields(strings.TrimPrefix(string(out), "go version ")); len(words) > 1 {
-			m.Versions[name] = strings.Join(words[:2], " ")
-		}
-	}
-	if info, err := buildinfo.ReadFile(s.syft); err == nil {
-		m.Versions["syft"] = info.Main.Version
-	}
-	return m
+	words := strings.Fields(string(out))
+	return words[min(1, len(words)-1)], nil
 }
 
 // write prints the report as a table or as JSON.
@@ -79,18 +73,27 @@ func (r report) write(w io.Writer, format string) error {
 		out.SetIndent("", "  ")
 		return out.Encode(r)
 	}
-	fmt.Fprintf(w, "%s, %d cores, Linux %s; %s; %s; syft %s\n", r.Machine.CPU, r.Machine.Cores, r.Machine.Kernel,
-		r.Machine.Versions["go"], r.Machine.Versions["openssl"], r.Machine.Versions["syft"])
-	fmt.Fprintf(w, "%d Go executables, %.0f MB\n\n", r.Corpus.Executables, float64(r.Corpus.Bytes)/1e6)
+	fmt.Fprintf(w, "%s, %d cores, Linux %s; %s", r.Machine.CPU, r.Machine.Cores, r.Machine.Kernel, r.Machine.Go)
+	for _, name := range slices.Sorted(maps.Keys(r.Versions)) {
+		fmt.Fprintf(w, "; %s %s", name, r.Versions[name])
+	}
+	fmt.Fprintln(w)
+	if c := r.Corpus; c != nil {
+		fmt.Fprintf(w, "%d Go executables, %.0f MB\n", c.Executables, float64(c.Bytes)/1e6)
+	}
+	fmt.Fprintln(w)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "MEASUREMENT\tOURS\tTHEIRS\tVALUE\tMIN-MAX\tLIMIT\tRESULT")
 	for _, res := range r.Results {
-		verdict := "PASS"
-		if !res.passed() {
+		verdict, limit := "PASS", res.format(res.Limit)
+		switch {
+		case res.NoLimit:
+			verdict, limit = "INFO", "-"
+		case !res.passed():
 			verdict = "FAIL"
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", res.Name, seconds(res.Ours), seconds(res.Theirs),
-			res.format(res.Value), res.spread(), res.format(res.Limit), verdict)
+			res.format(res.Value), res.spread(), limit, verdict)
 	}
 	return table.Flush()
 }
