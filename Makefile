@@ -4,6 +4,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 module := github.com/gopherwood-dev/gopherwood
+# The packages that have tests with the build tag e2e.
+e2e := ./e2e/... ./internal/facts/exe ./internal/image/attach ./internal/image/compile
 platforms := linux/amd64 linux/arm64 darwin/arm64 windows/amd64
 
 .PHONY: help
@@ -34,7 +36,7 @@ format:
 .PHONY: vet
 vet:
 	go vet ./... ./sdk/...
-	go vet -tags e2e ./e2e/... ./internal/facts/exe
+	go vet -tags e2e $(e2e)
 
 .PHONY: lint
 lint:
@@ -91,11 +93,15 @@ self: build
 .PHONY: e2e
 e2e: ## run the tests that need Debian, root and the kernel
 	e2e/setup.sh
-	.ci/gotest -tags e2e -count=1 -timeout 30m ./e2e/... ./internal/facts/exe
+	.ci/gotest -tags e2e -count=1 -timeout 30m $(e2e)
 
 .PHONY: bench
 bench: build ## measure speed and memory against other tools
 	bench/run
+
+.PHONY: bench-cgo
+bench-cgo: ## measure what a call through cgo costs
+	CGO_ENABLED=1 go run ./bench/cgo
 
 .PHONY: clean
 clean: ## remove what was built

@@ -10,9 +10,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -31,8 +34,10 @@ const containerSpec = "GOPHERWOOD_E2E_CONTAINER"
 type container struct {
 	// Layers are directories laid over one another, the lowest first.
 	Layers []string
-	// Mount is an empty directory to mount them on.
+	// Mount is an empty directory to mount them on, Changes one that keeps what
+	// the program changes; without it the root file system is read-only.
 	Mount   string
+	Changes string
 	Args    []string
 	Env     []string
 	User    string
@@ -60,38 +65,115 @@ const startTimeout = 30 * time.Second
 func (c container) run(ctx context.Context) (outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	spec, err := json.Marshal(c)
+	r, err := c.start(ctx)
 	if err != nil {
 		return outcome{}, err
+	}
+	unexecuted, err := r.wait()
+	switch {
+	case ctx.Err() != nil:
+		return outcome{}, fmt.Errorf("the program did not end: %w: %s", ctx.Err(), &r.stderr)
+	case unexecuted == nil:
+		return classify(r.stdout.String(), r.stderr.String(), err)
+	case unexecuted.Rule == "":
+		return outcome{}, errors.New(unexecuted.Detail)
+	}
+	return *unexecuted, nil
+}
+
+// says starts the program with further arguments and returns what it prints; it
+// must end well.
+func (c container) says(ctx context.Context, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	c.Args = append(slices.Clone(c.Args), args...)
+	r, err := c.start(ctx)
+	if err != nil {
+		return "", err
+	}
+	unexecuted, err := r.wait()
+	if unexecuted != nil {
+		return "", fmt.Errorf("%s: %s", unexecuted.Rule, unexecuted.Detail)
+	}
+	if err != nil {
+		err = fmt.Errorf("%q: %w: %s", args, err, &r.stderr)
+	}
+	return r.stdout.String(), err
+}
+
+// serves starts the program with further arguments, and ends it once it has
+// answered a request for url, with the answer.
+func (c container) serves(ctx context.Context, url string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	c.Args = append(slices.Clone(c.Args), args...)
+	r, err := c.start(ctx)
+	if err != nil {
+		return "", err
+	}
+	var unexecuted *outcome
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		unexecuted, err = r.wait()
+	}()
+	for {
+		select {
+		case <-ended:
+			return "", fmt.Errorf("the server ended: %w: %s (%+v)", err, &r.stderr, unexecuted)
+		case <-time.After(20 * time.Millisecond):
+		}
+		response, getErr := http.Get(url)
+		if getErr != nil {
+			continue
+		}
+		body, readErr := io.ReadAll(response.Body)
+		response.Body.Close()
+		cancel()
+		<-ended
+		return string(body), readErr
+	}
+}
+
+// running is a container that was told to start.
+type running struct {
+	cmd            *exec.Cmd
+	report         *os.File
+	stdout, stderr bytes.Buffer
+}
+
+func (c container) start(ctx context.Context) (*running, error) {
+	spec, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
 	}
 	report, write, err := os.Pipe()
 	if err != nil {
-		return outcome{}, err
+		return nil, err
 	}
-	defer report.Close()
-	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, "/proc/self/exe")
-	cmd.Env = []string{containerSpec + "=" + string(spec)}
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.ExtraFiles = []*os.File{write}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID}
-	err = cmd.Start()
-	write.Close()
-	if err != nil {
-		return outcome{}, fmt.Errorf("enter a mount and a process namespace: %w", err)
+	defer write.Close()
+	r := &running{cmd: exec.CommandContext(ctx, "/proc/self/exe"), report: report}
+	r.cmd.Env = []string{containerSpec + "=" + string(spec)}
+	r.cmd.Stdout, r.cmd.Stderr = &r.stdout, &r.stderr
+	r.cmd.ExtraFiles = []*os.File{write}
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID}
+	if err := r.cmd.Start(); err != nil {
+		report.Close()
+		return nil, fmt.Errorf("enter a mount and a process namespace: %w", err)
 	}
+	return r, nil
+}
+
+// wait returns why the program was not executed, or else how it ended.
+func (r *running) wait() (unexecuted *outcome, err error) {
+	defer r.report.Close()
 	var before outcome
-	decodeErr := json.NewDecoder(report).Decode(&before)
-	waitErr := cmd.Wait()
-	switch {
-	case ctx.Err() != nil:
-		return outcome{}, fmt.Errorf("the program did not end: %w: %s", ctx.Err(), &stderr)
-	case decodeErr != nil: // execve succeeded and closed the pipe
-		return classify(stdout.String(), stderr.String(), waitErr)
-	case before.Rule == "":
-		return outcome{}, errors.New(before.Detail)
+	decodeErr := json.NewDecoder(r.report).Decode(&before)
+	err = r.cmd.Wait()
+	if decodeErr != nil { // execve succeeded and closed the pipe
+		return nil, err
 	}
-	return before, nil
+	return &before, err
 }
 
 // reports is the file descriptor on which the container says why it could not
@@ -157,7 +239,17 @@ func (c container) mount() error {
 	for i := len(c.Layers) - 1; i >= 0; i-- {
 		lower += c.Layers[i] + ":"
 	}
-	if err := unix.Mount("overlay", c.Mount, "overlay", unix.MS_RDONLY, strings.TrimSuffix(lower, ":")); err != nil {
+	lower = strings.TrimSuffix(lower, ":")
+	flags := uintptr(unix.MS_RDONLY)
+	if c.Changes != "" {
+		upper, work := filepath.Join(c.Changes, "upper"), filepath.Join(c.Changes, "work")
+		if err := errors.Join(os.Mkdir(upper, 0o755), os.Mkdir(work, 0o755)); err != nil {
+			return err
+		}
+		lower += ",upperdir=" + upper + ",workdir=" + work
+		flags = 0
+	}
+	if err := unix.Mount("overlay", c.Mount, "overlay", flags, lower); err != nil {
 		return fmt.Errorf("mount overlay (%s): %w", lower, err)
 	}
 	if err := unix.Mount("proc", filepath.Join(c.Mount, "proc"), "proc", 0, ""); err != nil {

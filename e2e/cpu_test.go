@@ -35,7 +35,7 @@ func TestCPULevels(t *testing.T) {
 	s := setStage(t, archive,
 		pick(roots, rootName, "bookworm", "trixie", "libz-v3-only"),
 		append(pick(programs(), programName, "static", "libz"), leveled...))
-	layer := emulatorLayer(t, archive)
+	layer := emulatorLayer(t, archive, "x86_64")
 	for i, cpu := range processors {
 		t.Run(cpu, func(t *testing.T) {
 			real := s.allReal(t, &emulator{layer, cpu})
@@ -51,12 +51,12 @@ func TestCPULevels(t *testing.T) {
 	}
 }
 
-// emulatorLayer unpacks qemu, which is linked statically.
-func emulatorLayer(t *testing.T, archive *debian.Archive) string {
+// emulatorLayer unpacks qemu for a kind of processors. It is linked statically.
+func emulatorLayer(t *testing.T, archive *debian.Archive, machine string) string {
 	t.Helper()
 	all, layer := tempDir(t), tempDir(t)
 	unpack(t, archive, all, debian.Source{Suite: bookworm, Arch: amd64}, "qemu-user-static")
-	if err := os.Rename(filepath.Join(all, "usr/bin/qemu-x86_64-static"), filepath.Join(layer, emulatorPath)); err != nil {
+	if err := os.Rename(filepath.Join(all, "usr/bin/qemu-"+machine+"-static"), filepath.Join(layer, emulatorPath)); err != nil {
 		t.Fatal(err)
 	}
 	return layer

@@ -120,6 +120,21 @@ func imageOf(t *testing.T, config v1.Config, layers ...v1.Layer) v1.Image {
 	return image
 }
 
+// forArch returns image with another architecture.
+func forArch(t *testing.T, image v1.Image, arch string) v1.Image {
+	t.Helper()
+	file, err := image.ConfigFile()
+	if err == nil {
+		file = file.DeepCopy()
+		file.Architecture = arch
+		image, err = mutate.ConfigFile(image, file)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
 // withConfig returns image's configuration file with config and a platform.
 func withConfig(t *testing.T, image v1.Image, config v1.Config) *v1.ConfigFile {
 	t.Helper()

@@ -43,7 +43,7 @@ func usable() error {
 	if os.Getuid() != 0 {
 		return fmt.Errorf("these tests mount and chroot: run them as root")
 	}
-	for _, tool := range []string{"gcc", "musl-gcc", "readelf", "dpkg-deb", "ldconfig"} {
+	for _, tool := range []string{"gcc", "aarch64-linux-gnu-gcc", "musl-gcc", "readelf", "dpkg-deb", "ldconfig"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return fmt.Errorf("%w; run: e2e/setup.sh", err)
 		}

@@ -7,6 +7,8 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -48,7 +50,13 @@ func startRegistry(t *testing.T, archive *debian.Archive, private bool) string {
 	t.Helper()
 	dir := t.TempDir()
 	unpack(t, archive, dir, debian.Source{Suite: bookworm, Arch: amd64}, "docker-registry")
-	host := freePort(t)
+	return serveDistribution(t, filepath.Join(dir, "usr/bin/docker-registry"), private)
+}
+
+// serveDistribution runs a registry server of the Distribution project.
+func serveDistribution(t *testing.T, binary string, private bool) string {
+	t.Helper()
+	dir, host := t.TempDir(), freePort(t)
 	config := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n",
 		filepath.Join(dir, "data"), host)
 	if private {
@@ -58,7 +66,7 @@ func startRegistry(t *testing.T, archive *debian.Archive, private bool) string {
 	}
 	writeFile(t, dir, "config.yml", 0o644, config)
 	var said bytes.Buffer
-	cmd := exec.Command(filepath.Join(dir, "usr/bin/docker-registry"), "serve", filepath.Join(dir, "config.yml"))
+	cmd := exec.Command(binary, "serve", filepath.Join(dir, "config.yml"))
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -96,17 +104,7 @@ func goImage(t *testing.T, arch string) v1.Image {
 	t.Helper()
 	b := builder{&workshop{}, t, tempDir(t)}
 	b.compile("app", "plain", build{env: []string{"GOARCH=" + arch}})
-	image := imageOf(t, v1.Config{Entrypoint: []string{"/app"}, Env: []string{defaultPath}}, layerOf(t, b.dir))
-	file, err := image.ConfigFile()
-	if err == nil {
-		file = file.DeepCopy()
-		file.Architecture = arch
-		image, err = mutate.ConfigFile(image, file)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return image
+	return forArch(t, imageOf(t, v1.Config{Entrypoint: []string{"/app"}, Env: []string{defaultPath}}, layerOf(t, b.dir)), arch)
 }
 
 // push stores image under host's repository test/app with a tag.
@@ -255,13 +253,20 @@ func TestRegistryCache(t *testing.T) {
 // countingProxy passes requests on to host and counts those for blobs.
 func countingProxy(t *testing.T, host string, blobs *atomic.Int64) string {
 	t.Helper()
-	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: host})
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return before(t, host, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if strings.Contains(r.URL.Path, "/blobs/") {
 			blobs.Add(1)
 		}
-		proxy.ServeHTTP(w, r)
-	}))
+		next.ServeHTTP(w, r)
+	})
+}
+
+// before serves what handle answers, which can pass requests on to host.
+func before(t *testing.T, host string, handle func(http.ResponseWriter, *http.Request, http.Handler)) string {
+	t.Helper()
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: host})
+	proxy.ErrorLog = log.New(io.Discard, "", 0) // clients that give up are part of tests
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handle(w, r, proxy) }))
 	t.Cleanup(server.Close)
 	return server.Listener.Addr().String()
 }

@@ -1,11 +1,12 @@
 #!/bin/sh
-# Installs what the tests under e2e and the benchmark need of the machine: a C
-# compiler and linker, the musl compiler driver, readelf, openssl and the keys
-# of Debian's archive. Everything else is fetched by the tests themselves,
-# without installing it. Safe to run again.
+# Installs what the tests under e2e and the benchmark need of the machine: C
+# compilers and linkers for it and for arm64, the musl compiler driver, readelf,
+# openssl and the keys of Debian's archive. Everything else is fetched by the
+# tests themselves, without installing it. Safe to run again.
 set -eu
 
-tools='gcc libc6-dev binutils musl-tools openssl ca-certificates debian-archive-keyring'
+tools='gcc libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross binutils musl-tools
+openssl ca-certificates debian-archive-keyring'
 
 fail() {
 	echo "e2e/setup.sh: $1" >&2
