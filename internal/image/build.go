@@ -159,7 +159,7 @@ func (b *builder) image(ctx, compileCtx context.Context, p compile.Package, plat
 		}
 	}()
 	step(StepPack, "")
-	if err := c.pack(ctx, p, program, out.started); err != nil {
+	if err := c.pack(ctx, p, program); err != nil {
 		return nil, err
 	}
 	measured, err := c.measured()
@@ -178,19 +178,15 @@ func (b *builder) image(ctx, compileCtx context.Context, p compile.Package, plat
 	return out, b.describe(out, c)
 }
 
-// pack makes the layers of the program and its assets. A program that was linked
-// after the build started is a new one.
-func (c *composition) pack(ctx context.Context, p compile.Package, program *compile.Program, started time.Time) error {
+// pack makes the layers of the program and its assets.
+func (c *composition) pack(ctx context.Context, p compile.Package, program *compile.Program) error {
 	b := c.build
 	entry, err := layer.FixedFile(programPath(c.name), 0o755, program.Path)
 	if err != nil {
 		return err
 	}
 	opt := b.layers
-	opt.Series = c.series
-	if info, err := os.Stat(program.Path); err == nil {
-		opt.Fresh = info.ModTime().After(started)
-	}
+	opt.Series, opt.Fresh = c.series, program.Linked
 	if c.program, err = layer.New(ctx, []layer.Entry{entry}, opt); err != nil {
 		return err
 	}

@@ -79,6 +79,8 @@ func isMajorVersion(element string) bool {
 type Program struct {
 	// Path is the file on this machine; it does not change until Close.
 	Path string
+	// Linked is true when the executable was made now: it was not there before.
+	Linked bool
 	// Goroot is where the toolchain is that compiled it.
 	Goroot string
 	// Build is what is known of the build; Program, Digest, Size, Base and
@@ -130,6 +132,8 @@ type build struct {
 	// flags are those of go build that do not depend on cgo.
 	flags flags
 	slot  *slot
+	// linked is true once the go command has put a new executable into the slot.
+	linked bool
 }
 
 func newBuild(ctx context.Context, p Package, platform api.Platform, cfg api.PackageConfig, opt Options) (*build, error) {
@@ -168,7 +172,7 @@ func (b *build) run(ctx context.Context) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Program{Path: file, Goroot: b.tool.settings["GOROOT"], Build: *facts, release: release}, nil
+	return &Program{Path: file, Linked: b.linked, Goroot: b.tool.settings["GOROOT"], Build: *facts, release: release}, nil
 }
 
 // compile decides about cgo and runs go build. The two overlap: listing the
@@ -223,9 +227,15 @@ func (b *build) compileWith(ctx context.Context, packages []string) (*recipe, er
 // goBuild makes the slot's executable.
 func (b *build) goBuild(ctx context.Context, r *recipe) error {
 	args := slices.Concat([]string{"build", "-o", b.slot.program()}, r.flags.args, []string{"--", b.pkg.ImportPath})
+	before, errBefore := os.Stat(b.slot.program())
 	if _, err := b.runCleanly(ctx, b.tool, r.env, args...); err != nil {
 		return b.explain(ctx, err)
 	}
+	after, err := os.Stat(b.slot.program())
+	if err != nil {
+		return cacheError(err)
+	}
+	b.linked = errBefore != nil || !os.SameFile(before, after)
 	return nil
 }
 

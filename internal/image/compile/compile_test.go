@@ -222,6 +222,9 @@ func TestNothingIsLinkedTwice(t *testing.T) {
 	opt := options(t, dir)
 	first := build(t, opt, linux, api.PackageConfig{})
 	again := build(t, opt, linux, api.PackageConfig{})
+	if !first.Linked || again.Linked {
+		t.Errorf("the first build says linked: %v, the second %v", first.Linked, again.Linked)
+	}
 	if !os.SameFile(stat(t, first.Path), stat(t, again.Path)) {
 		t.Error("a build without a change linked again")
 	}
@@ -230,6 +233,9 @@ func TestNothingIsLinkedTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	changed := build(t, opt, linux, api.PackageConfig{})
+	if !changed.Linked {
+		t.Error("a changed program was not linked")
+	}
 	if os.SameFile(stat(t, first.Path), stat(t, changed.Path)) || digest(t, changed.Path) == before {
 		t.Error("the change is not in the program")
 	}

@@ -3,6 +3,7 @@ package layer
 import (
 	"encoding/json"
 	"fmt"
+	"sync"
 
 	"github.com/gopherwood-dev/gopherwood/internal/facts/cache"
 	"github.com/gopherwood-dev/gopherwood/internal/facts/image"
@@ -11,23 +12,16 @@ import (
 // Series is a line of layers that are mostly alike, such as those of one program
 // over time. What was compressed for the last one is not compressed again.
 type Series struct {
-	name   string
-	cache  *cache.Dir
-	loaded chan struct{}
-	// blocks are those of the last layer, valid once loaded is closed.
+	name  string
+	cache *cache.Dir
+	// blocks are those of the last layer, once they have been asked for.
+	once   sync.Once
 	blocks map[blockKey][]byte
 }
 
-// NewSeries returns the series called name and begins to read its last layer from
-// the cache, which may be nil.
-func NewSeries(name string, c *cache.Dir) *Series {
-	s := &Series{name: name, cache: c, loaded: make(chan struct{})}
-	go func() {
-		defer close(s.loaded)
-		s.load()
-	}()
-	return s
-}
+// NewSeries returns the series called name, whose last layer is in the cache c,
+// which may be nil.
+func NewSeries(name string, c *cache.Dir) *Series { return &Series{name: name, cache: c} }
 
 func (s *Series) key() cache.Key {
 	return cache.Key{Kind: fmt.Sprintf("last layer %d", formatVersion), Version: image.Version(), Digest: s.name}
@@ -66,7 +60,7 @@ func (s *Series) find(key blockKey) []byte {
 	if s == nil {
 		return nil
 	}
-	<-s.loaded
+	s.once.Do(s.load)
 	return s.blocks[key]
 }
 
