@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -347,7 +348,7 @@ func (s *bases) get(ctx context.Context, ref, goroot string, platform api.Platfo
 			if ref == base.StaticRef {
 				return base.Static(ctx, goroot, platform, b.layers)
 			}
-			return base.Open(ctx, or(s.pinned[ref], ref), platform, base.Options{Store: b.storeOptions(), CacheDir: b.opt.CacheDir})
+			return base.Open(ctx, cmp.Or(s.pinned[ref], ref), platform, base.Options{Store: b.storeOptions(), CacheDir: b.opt.CacheDir})
 		})
 		s.known[key] = open
 	}

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -26,7 +27,7 @@ func (b *builder) chooseBase(ctx context.Context, c *composition, program *api.F
 
 // choose returns the reference of the base, and why it is that one.
 func choose(bases api.Bases, asked string, program *api.Facts) api.BaseChoice {
-	linkage, key, configured := "the program is static", "", or(bases.Static, base.StaticRef)
+	linkage, key, configured := "the program is static", "", cmp.Or(bases.Static, base.StaticRef)
 	if l := program.Link; l.Mode == api.LinkDynamic {
 		linkage = "the program needs " + needs(l)
 		key, configured = "glibc", bases.Glibc
@@ -43,16 +44,9 @@ func choose(bases api.Bases, asked string, program *api.Facts) api.BaseChoice {
 	return api.BaseChoice{Ref: configured, Reason: linkage}
 }
 
-func or(value, fallback string) string {
-	if value == "" {
-		return fallback
-	}
-	return value
-}
-
 // needs names what a dynamic program asks of its base.
 func needs(l api.Link) string {
-	parts := []string{or(l.Libc, "a C library")}
+	parts := []string{cmp.Or(l.Libc, "a C library")}
 	if l.Floor != "" {
 		parts = append(parts, "at least "+l.Floor)
 	}
