@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -61,8 +62,12 @@ func (l *layout) head() (v1.Descriptor, error) {
 
 // index reads index.json of a layout that exists.
 func (l *layout) index() (*v1.IndexManifest, error) {
-	if _, err := os.Stat(filepath.Join(l.dir, layoutIndex)); err != nil {
-		return nil, &fault.Error{Code: fault.CodeOf(err), Err: errors.New("it is no OCI layout: it has no " + layoutIndex)}
+	_, err := os.Stat(filepath.Join(l.dir, layoutIndex))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &fault.Error{Code: fault.NotFound, Err: errors.New("it is no OCI layout: it has no " + layoutIndex)}
+	}
+	if err != nil {
+		return nil, err
 	}
 	root, err := os.OpenRoot(l.dir)
 	if err != nil {
