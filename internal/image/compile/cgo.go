@@ -8,8 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
+	"time"
 
 	"github.com/gopherwood-dev/gopherwood/api"
 	"github.com/gopherwood-dev/gopherwood/sdk/fault"
@@ -39,36 +39,31 @@ type recipe struct {
 // linkedPackage is what go list says of a package that is linked.
 type linkedPackage struct {
 	ImportPath string
+	Dir        string
 	Standard   bool
 	CgoFiles   []string
+	Module     *struct{ GoMod string }
 }
 
-// cgoPackages returns the packages that the program would link with cgo on and
-// that have C code which has no equal in Go, sorted. Packages that cannot be
-// loaded are left for the compiler to complain about.
-func (b *build) cgoPackages(ctx context.Context) ([]string, error) {
-	args := []string{"list", "-deps", "-e", "-json=ImportPath,Standard,CgoFiles"}
+// survey lists the packages that the program would link with cgo on. Packages
+// that cannot be loaded are left for the compiler to complain about.
+func (b *build) survey(ctx context.Context) (memory, error) {
+	args := []string{"list", "-deps", "-e", "-json=ImportPath,Dir,Standard,CgoFiles,Module"}
 	if tags := b.flags.tagsFlag(); tags != "" {
 		args = append(args, tags)
 	}
+	start := time.Now()
 	tool := b.tool
 	tool.patient = true // it runs beside go build, which takes longer
 	out, err := b.runCleanly(ctx, tool, []string{"CGO_ENABLED=1"}, append(args, "--", b.pkg.ImportPath)...)
 	if err != nil {
-		return nil, b.explain(ctx, err)
+		return memory{}, b.explain(ctx, err)
 	}
 	linked, err := decode[linkedPackage](out)
 	if err != nil {
-		return nil, err
+		return memory{}, err
 	}
-	var found []string
-	for _, p := range linked {
-		if len(p.CgoFiles) > 0 && !(p.Standard && slices.Contains(pureWithoutCgo, p.ImportPath)) {
-			found = append(found, p.ImportPath)
-		}
-	}
-	slices.Sort(found)
-	return found, nil
+	return b.learn(linked, start), nil
 }
 
 // decode reads the sequence of JSON values that go list prints.

@@ -175,16 +175,18 @@ func (b *build) run(ctx context.Context) (*Program, error) {
 	return &Program{Path: file, Linked: b.linked, Goroot: b.tool.settings["GOROOT"], Build: *facts, release: release}, nil
 }
 
-// compile decides about cgo and runs go build. The two overlap: listing the
-// packages takes half as long as the go command needs to see that nothing has
-// changed, so the build begins with the packages of the last time, and begins
-// again should they prove wrong.
+// compile decides about cgo and runs go build. What the last build learnt about
+// the packages is taken while it holds. Otherwise the build begins with it all
+// the same, beside the list that tells, and begins again should it prove wrong.
 func (b *build) compile(ctx context.Context) (*recipe, error) {
 	if b.cfg.CGO == api.CGOOff && !b.wants(b.cfg.PIE) {
 		return b.compileWith(ctx, nil)
 	}
 	last := b.slot.recall()
-	guess, err := b.recipe(ctx, last)
+	if last.holds() {
+		return b.compileWith(ctx, last.Packages)
+	}
+	guess, err := b.recipe(ctx, last.Packages)
 	if err != nil {
 		return b.compileListed(ctx) // only the packages tell whether that matters
 	}
@@ -193,25 +195,37 @@ func (b *build) compile(ctx context.Context) (*recipe, error) {
 	var build sync.WaitGroup
 	var buildErr error
 	build.Go(func() { buildErr = b.goBuild(ctxGuess, guess) })
-	packages, listErr := b.cgoPackages(ctx)
-	if listErr == nil && !slices.Equal(packages, last) {
+	found, listErr := b.survey(ctx)
+	if listErr == nil && !slices.Equal(found.Packages, last.Packages) {
 		cancel()
 		build.Wait()
-		return b.compileWith(ctx, packages)
+		return b.compileFound(ctx, found)
 	}
 	if build.Wait(); buildErr != nil {
 		return nil, buildErr // the compiler says it better than go list
+	}
+	if listErr == nil {
+		b.slot.remember(found)
 	}
 	return guess, listErr
 }
 
 // compileListed compiles once it is known which packages have C code.
 func (b *build) compileListed(ctx context.Context) (*recipe, error) {
-	packages, err := b.cgoPackages(ctx)
+	found, err := b.survey(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return b.compileWith(ctx, packages)
+	return b.compileFound(ctx, found)
+}
+
+// compileFound compiles with what was found out, and remembers it.
+func (b *build) compileFound(ctx context.Context, found memory) (*recipe, error) {
+	r, err := b.compileWith(ctx, found.Packages)
+	if err == nil {
+		b.slot.remember(found)
+	}
+	return r, err
 }
 
 // compileWith compiles, packages being those that have C code.
@@ -220,7 +234,6 @@ func (b *build) compileWith(ctx context.Context, packages []string) (*recipe, er
 	if err != nil {
 		return nil, err
 	}
-	b.slot.remember(packages)
 	return r, b.goBuild(ctx, r)
 }
 

@@ -259,7 +259,7 @@ func TestCloseLeavesOneProgram(t *testing.T) {
 			t.Error("a closed program is still there")
 		}
 	}
-	if diff := cmp.Diff([]string{"lock", "program"}, kept(t, opt.CacheDir)); diff != "" {
+	if diff := cmp.Diff([]string{"lock", "packages.json", "program"}, kept(t, opt.CacheDir)); diff != "" {
 		t.Errorf("what the cache keeps (-want +got)\n%s", diff)
 	}
 	temp := t.TempDir()

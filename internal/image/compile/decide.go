@@ -32,12 +32,12 @@ func Decide(ctx context.Context, p Package, platform api.Platform, cfg api.Packa
 	if err != nil {
 		return nil, err
 	}
-	packages, err := b.cgoPackages(ctx)
+	found, err := b.survey(ctx)
 	if err != nil {
 		return nil, err
 	}
 	d := &Decision{Go: releaseOf(b.tool.settings["GOVERSION"])}
-	if d.CGO, err = b.decide(packages); err != nil {
+	if d.CGO, err = b.decide(found.Packages); err != nil {
 		return nil, err
 	}
 	var tags, ldflags []string

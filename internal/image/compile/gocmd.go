@@ -41,7 +41,7 @@ type toolchain struct {
 
 // settingNames are the variables of `go env` that a build depends on.
 var settingNames = []string{
-	"GOVERSION", "GOROOT", "GOHOSTOS", "GOHOSTARCH", "GOFLAGS", "GOEXPERIMENT", "GOFIPS140", "GO_EXTLINK_ENABLED", "CC", "CXX",
+	"GOVERSION", "GOROOT", "GOMOD", "GOWORK", "GOMODCACHE", "GOHOSTOS", "GOHOSTARCH", "GOFLAGS", "GOEXPERIMENT", "GOFIPS140", "GO_EXTLINK_ENABLED", "CC", "CXX",
 	"CGO_CFLAGS", "CGO_CPPFLAGS", "CGO_CXXFLAGS", "CGO_FFLAGS", "CGO_LDFLAGS",
 	"GO386", "GOAMD64", "GOARM", "GOARM64", "GOMIPS", "GOMIPS64", "GOPPC64", "GORISCV64",
 }

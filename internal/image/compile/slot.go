@@ -2,6 +2,7 @@ package compile
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
@@ -21,9 +22,9 @@ const (
 
 	lockFile    = "lock"
 	programFile = "program"
-	// packagesFile has the import paths of the packages with C code, a line each.
-	packagesFile = "packages"
-	tempPrefix   = "tmp-"
+	// memoryFile has a memory, as JSON.
+	memoryFile = "packages.json"
+	tempPrefix = "tmp-"
 	// usePrefix names the links through which executables are used.
 	usePrefix = "use-"
 )
@@ -134,19 +135,20 @@ func (s *slot) removeTemp() {
 	}
 }
 
-// remember keeps which packages of the program have C code.
-func (s *slot) remember(packages []string) {
+// remember keeps what was learnt about the packages of the program.
+func (s *slot) remember(m memory) {
 	// Without it the next build only takes longer.
-	_ = os.WriteFile(filepath.Join(s.dir, packagesFile), []byte(strings.Join(packages, "\n")), 0o644)
+	if data, err := json.Marshal(m); err == nil {
+		_ = os.WriteFile(filepath.Join(s.dir, memoryFile), data, 0o644)
+	}
 }
 
 // recall returns what was remembered, nothing in a new slot.
-func (s *slot) recall() []string {
-	data, err := os.ReadFile(filepath.Join(s.dir, packagesFile))
-	if err != nil || len(data) == 0 {
-		return nil
+func (s *slot) recall() (m memory) {
+	if data, err := os.ReadFile(filepath.Join(s.dir, memoryFile)); err != nil || json.Unmarshal(data, &m) != nil {
+		return memory{}
 	}
-	return strings.Split(string(data), "\n")
+	return m
 }
 
 // take returns a name of the executable that is the caller's own until release.
