@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"strconv"
 	"syscall"
@@ -115,9 +116,10 @@ func passing(resp *http.Response, err error) bool {
 	return PassingStatus(resp.StatusCode)
 }
 
-// Broken reports whether err says that the other side ended a connection.
+// Broken reports whether err says that the other side ended a connection. The
+// HTTP client then closes it, too, which a write may find before all else.
 func Broken(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
