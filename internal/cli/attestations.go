@@ -36,11 +36,7 @@ in docs/formats/attachments.md.` + attachedForms,
 	keys, plainHTTP := addTrust(cmd), addPlainHTTP(cmd)
 	format := addFormat(cmd, render.Table, render.JSON, render.YAML)
 	cmd.RunE = func(cmd *cobra.Command, refs []string) error {
-		b, err := newBeside(*keys, *plainHTTP)
-		if err != nil {
-			return err
-		}
-		s, err := b.open(cmd.Context(), refs[0])
+		b, s, err := openBeside(cmd.Context(), refs[0], *keys, *plainHTTP)
 		if err != nil {
 			return err
 		}
@@ -66,11 +62,7 @@ all of them.` + attachedForms,
 	keys, plainHTTP := addTrust(cmd), addPlainHTTP(cmd)
 	format := addFormat(cmd, render.Table, render.JSON, render.YAML)
 	cmd.RunE = func(cmd *cobra.Command, refs []string) error {
-		b, err := newBeside(*keys, *plainHTTP)
-		if err != nil {
-			return err
-		}
-		s, err := b.open(cmd.Context(), refs[0])
+		b, s, err := openBeside(cmd.Context(), refs[0], *keys, *plainHTTP)
 		if err != nil {
 			return err
 		}
@@ -87,6 +79,17 @@ all of them.` + attachedForms,
 		return nil
 	}
 	return cmd
+}
+
+// openBeside opens where the image ref is, and says whose statements beside it are
+// trusted.
+func openBeside(ctx context.Context, ref string, keys []string, plainHTTP bool) (*beside, store.Store, error) {
+	b, err := newBeside(keys, plainHTTP)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := b.open(ctx, ref)
+	return b, s, err
 }
 
 // attachments prints what is attached to ref, and tells of errs.

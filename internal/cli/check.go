@@ -36,9 +36,9 @@ exist, is its interpreter there, is every library found and every symbol version
 defined? A lone executable is asked the same of the root file system that
 --rootfs names.
 
-A Dockerfile (by its name) is read, and asked what would make its images not start
-or not safe to run. Facts that are attached to an image, whoever signed them, must be those that are
-measured: a difference is denied.
+A Dockerfile (by its name) is read, and asked what would make its images not
+start or not safe to run. Facts that are attached to an image, whoever signed
+them, must be those that are measured: a difference is denied.
 
 Each item gets a verdict: pass, warn or deny, with the rules that speak against
 it and what mends that. The rules are those of the policy "default", or of the

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -40,8 +39,6 @@ type builder struct {
 	// slots bounds how many platforms are built at once.
 	slots chan struct{}
 	bases bases
-	// kept waits for layers that are put into the cache.
-	kept sync.WaitGroup
 }
 
 // layerCacheSize is how many bytes of layers are kept.
@@ -98,21 +95,28 @@ type built struct {
 	image v1.Image
 	// files are the facts of the image's executables.
 	files []api.Facts
-	// release ends the use of the executable, which the image's layer may read.
-	release io.Closer
+	// program is the executable, which the image's layer may read.
+	program *compile.Program
+	// kept waits for the layers that are being put into the cache.
+	kept sync.WaitGroup
 	// started is when the build began.
 	started time.Time
+}
+
+// Close ends the use of the image.
+func (b *built) Close() error {
+	b.kept.Wait()
+	return b.program.Close()
 }
 
 // build makes the images of one package and puts them to the targets unless one
 // is denied.
 func (b *builder) build(ctx context.Context, p compile.Package, targets []string) (*api.Build, error) {
-	defer b.kept.Wait()
 	images := make([]*built, len(b.platforms))
 	defer func() {
 		for _, img := range images {
 			if img != nil {
-				_ = img.release.Close()
+				_ = img.Close()
 			}
 		}
 	}()
@@ -147,16 +151,16 @@ func (b *builder) image(ctx, compileCtx context.Context, p compile.Package, plat
 	step := func(s Step, detail string) { b.opt.Progress.Step(p.ImportPath, platform, s, detail) }
 	out := &built{started: time.Now()}
 	step(StepCompile, "")
-	c := &composition{name: p.Name(), platform: platform, config: cfg, build: b}
+	c := &composition{name: p.Name(), platform: platform, config: cfg, build: b, kept: &out.kept}
 	c.series = layer.NewSeries(p.Dir+" "+platform.String(), b.layers.Cache)
 	program, err := compile.Compile(compileCtx, p, platform, cfg, b.compile)
 	if err != nil {
 		return nil, err
 	}
-	out.release = program
+	out.program = program
 	defer func() {
 		if err != nil {
-			_ = program.Close()
+			_ = out.Close()
 		}
 	}()
 	step(StepPack, "")
@@ -191,7 +195,7 @@ func (c *composition) pack(ctx context.Context, p compile.Package, program *comp
 	if c.program, err = layer.New(ctx, []layer.Entry{entry}, opt); err != nil {
 		return err
 	}
-	b.kept.Go(c.program.Keep)
+	c.kept.Go(c.program.Keep)
 	entries, err := assets(ctx, c.assetsDir(p), assetsPath(c.name))
 	if err != nil || entries == nil {
 		return err
@@ -199,7 +203,7 @@ func (c *composition) pack(ctx context.Context, p compile.Package, program *comp
 	if c.assets, err = layer.New(ctx, entries, b.layers); err != nil {
 		return err
 	}
-	b.kept.Go(c.assets.Keep)
+	c.kept.Go(c.assets.Keep)
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -112,6 +113,8 @@ type composition struct {
 	assets, program *layer.Layer
 	// series is what the program's layer belongs to.
 	series *layer.Series
+	// kept hears of the layers that are being put into the cache.
+	kept   *sync.WaitGroup
 	config api.PackageConfig
 	build  *builder
 }

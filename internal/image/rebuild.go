@@ -58,7 +58,7 @@ func Rebuild(ctx context.Context, dir string, f api.BuildFacts, opt Options) (*R
 	if err != nil {
 		return nil, err
 	}
-	return &Rebuilt{Closer: img.release, Image: img.image, Build: img.Build}, nil
+	return &Rebuilt{Closer: img, Image: img.image, Build: img.Build}, nil
 }
 
 // pin names a recorded base by its digest.

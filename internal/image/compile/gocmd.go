@@ -62,7 +62,8 @@ func newToolchain(opt Options, env ...string) (toolchain, error) {
 }
 
 // choose makes t the toolchain of a version, for example "1.26.8", or whichever
-// the go command chooses when it is empty, and asks for its settings. An error of the go command is a *commandError.
+// the go command chooses when it is empty, and asks for its settings. An error of
+// the go command is a *commandError.
 func (t *toolchain) choose(ctx context.Context, version string) error {
 	name := "go" + strings.TrimPrefix(version, "go")
 	if version != "" {
