@@ -141,17 +141,19 @@ func newJudge(cmd *cobra.Command, file string, set *setting) (*judge, error) {
 
 // one returns the verdict on a subject with the root file system that it has,
 // with more findings than its start-up's.
-func (j *judge) one(s *facts.Subject, more ...api.Finding) (api.Verdict, error) {
-	return j.policy.Judge(s, append(start.Check(s, j.start), more...), j.setting)
+func (j *judge) one(ctx context.Context, s *facts.Subject, more ...api.Finding) (api.Verdict, error) {
+	return j.policy.Judge(ctx, s, append(start.Check(s, j.start), more...), j.setting)
 }
 
 // built is the verdict on an image that is not anywhere yet.
-func (j *judge) built(s *facts.Subject) (api.Verdict, error) { return j.one(s) }
+func (j *judge) built(ctx context.Context, s *facts.Subject) (api.Verdict, error) {
+	return j.one(ctx, s)
+}
 
 // verdict returns the verdict on what openChecked found.
 func (j *judge) verdict(ctx context.Context, s *facts.Subject) (api.Verdict, error) {
 	if isDockerfile(s.Ref) {
-		return j.dockerfile(s)
+		return j.dockerfile(ctx, s)
 	}
 	differences := j.beside.differences(ctx, s)
 	if j.base != nil && s.Root == nil {
@@ -161,7 +163,7 @@ func (j *judge) verdict(ctx context.Context, s *facts.Subject) (api.Verdict, err
 		}
 		s = placed
 	}
-	return j.one(s, differences...)
+	return j.one(ctx, s, differences...)
 }
 
 func (a *app) check(ctx context.Context, refs []string, opt facts.Options, j *judge, f render.Format, look render.Layout) error {

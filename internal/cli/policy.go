@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 
 	"github.com/spf13/cobra"
@@ -43,12 +44,12 @@ loaded, 1 when none could.`,
 		if err != nil {
 			return err
 		}
-		return a.testPolicies(names, s, format.value)
+		return a.testPolicies(cmd.Context(), names, s, format.value)
 	}
 	return cmd
 }
 
-func (a *app) testPolicies(names []string, set policy.Setting, f render.Format) error {
+func (a *app) testPolicies(ctx context.Context, names []string, set policy.Setting, f render.Format) error {
 	list := render.CaseList{SchemaVersion: api.SchemaVersion, Kind: render.KindCaseList, Items: []render.Cases{}}
 	var errs []error
 	failed := false
@@ -58,7 +59,7 @@ func (a *app) testPolicies(names []string, set policy.Setting, f render.Format) 
 			errs = append(errs, err)
 			continue
 		}
-		results := render.Cases{File: name, Policy: p.Name(), Results: p.Test(set)}
+		results := render.Cases{File: name, Policy: p.Name(), Results: p.Test(ctx, set)}
 		failed = failed || results.Failed() > 0
 		list.Items = append(list.Items, results)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"net/http"
 	"os"
 	"runtime"
 	"slices"
@@ -30,13 +31,32 @@ type Options struct {
 	NoDigest bool
 	// PlainHTTP talks HTTP to registries.
 	PlainHTTP bool
-	// CacheDir keeps the facts of image layers by digest; empty means no cache.
-	CacheDir string
+	// PlainHTTPHosts, Keychain, Mirrors, Transport and Buffers are those of
+	// package image.
+	PlainHTTPHosts []string
+	Keychain       Keychain
+	Mirrors        map[string][]string
+	Transport      http.RoundTripper
+	Buffers        *rootfs.Buffers
+	// CacheDir keeps the facts of image layers by digest, up to CacheSize bytes
+	// (0: the default of package cache); empty means no cache.
+	CacheDir  string
+	CacheSize int64
+	// KeepEntries is the largest layer that the cache keeps; see package image.
+	KeepEntries int
 	// Jobs is how many files or layers are read at once; 0 means GOMAXPROCS.
 	Jobs     int
 	Limits   Limits
 	Progress progress.Sink
 }
+
+// What is known of images in registries; see package image.
+type (
+	Credentials      = image.Credentials
+	Keychain         = image.Keychain
+	Resolved         = image.Resolved
+	PlatformManifest = image.PlatformManifest
+)
 
 // Limits bounds what hostile input can cost; see package image.
 type Limits = image.Limits
@@ -114,6 +134,24 @@ func running(ctx context.Context, ref, pid string, opt Options) (*Subject, error
 	return s, nil
 }
 
+// OpenImage is Open for a reference that is known to be an image's: no path is
+// looked for.
+func OpenImage(ctx context.Context, ref string, opt Options) iter.Seq2[*Subject, error] {
+	return images(ctx, ref, opt.withDefaults())
+}
+
+// Resolve asks a registry which digest ref has and for which platforms there are
+// images, without reading any layer; see package image.
+func Resolve(ctx context.Context, ref string, opt Options) (Resolved, error) {
+	return image.Resolve(ctx, ref, opt.withDefaults().image())
+}
+
+// Digest asks a registry which digest ref has, and believes nothing that is
+// cached; see package image.
+func Digest(ctx context.Context, ref string, opt Options) (string, error) {
+	return image.Digest(ctx, ref, opt.withDefaults().image())
+}
+
 // images yields the container images that ref names.
 func images(ctx context.Context, ref string, opt Options) iter.Seq2[*Subject, error] {
 	return func(yield func(*Subject, error) bool) {
@@ -139,11 +177,11 @@ func images(ctx context.Context, ref string, opt Options) iter.Seq2[*Subject, er
 func (opt Options) image() image.Options {
 	return image.Options{
 		Platforms: opt.Platforms,
-		PlainHTTP: opt.PlainHTTP,
-		CacheDir:  opt.CacheDir,
-		Jobs:      opt.Jobs,
-		Limits:    opt.Limits,
-		Progress:  opt.Progress,
+		PlainHTTP: opt.PlainHTTP, PlainHTTPHosts: opt.PlainHTTPHosts,
+		Keychain: opt.Keychain, Mirrors: opt.Mirrors, Transport: opt.Transport,
+		CacheDir: opt.CacheDir, CacheSize: opt.CacheSize, KeepEntries: opt.KeepEntries,
+		Jobs: opt.Jobs, Limits: opt.Limits, Buffers: opt.Buffers,
+		Progress: opt.Progress,
 	}
 }
 

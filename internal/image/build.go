@@ -180,7 +180,7 @@ func (b *builder) image(ctx, compileCtx context.Context, p compile.Package, plat
 		return nil, err
 	}
 	out.Platform, out.Base, out.Build = platform, choice, program.Build
-	return out, b.describe(out, c)
+	return out, b.describe(ctx, out, c)
 }
 
 // pack makes the layers of the program and its assets.
@@ -238,7 +238,7 @@ func (c *composition) measured() (*api.Facts, error) {
 }
 
 // describe fills in what is known of the finished image, and the verdict on it.
-func (b *builder) describe(out *built, c *composition) error {
+func (b *builder) describe(ctx context.Context, out *built, c *composition) error {
 	name := c.name
 	subject, problems, err := facts.Assembled(name, out.image, c.indexes())
 	if err != nil {
@@ -256,7 +256,7 @@ func (b *builder) describe(out *built, c *composition) error {
 	f.Program, f.Digest, f.Size = out.Facts.Path, out.Facts.Digest, out.Facts.Size
 	f.Base, f.Compression, f.Created = out.Base, b.config.Compression, b.created.Format(time.RFC3339)
 	f.Labels, f.Annotations = b.config.Labels, b.config.Annotations
-	if out.Verdict, err = b.opt.Judge(subject); err != nil {
+	if out.Verdict, err = b.opt.Judge(ctx, subject); err != nil {
 		return err
 	}
 	waysOut(&out.BuiltImage)

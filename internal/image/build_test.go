@@ -74,8 +74,8 @@ func options(t *testing.T) image.Options {
 	m := matrix.Embedded(false)
 	return image.Options{
 		Env: append(os.Environ(), "GOFLAGS=", "GOWORK=off"), Matrix: m, CacheDir: t.TempDir(), Attach: true, Version: "test",
-		Judge: func(s *facts.Subject) (api.Verdict, error) {
-			return policy.Default().Judge(s, start.Check(s, start.Options{}), policy.Setting{Today: time.Now(), Matrix: m})
+		Judge: func(ctx context.Context, s *facts.Subject) (api.Verdict, error) {
+			return policy.Default().Judge(ctx, s, start.Check(s, start.Options{}), policy.Setting{Today: time.Now(), Matrix: m})
 		},
 	}
 }

@@ -54,7 +54,7 @@ type Options struct {
 	// Jobs is how many platforms are built at once.
 	Jobs int
 	// Judge gives the verdict on a finished image. One that denies is put nowhere.
-	Judge func(*facts.Subject) (api.Verdict, error)
+	Judge func(context.Context, *facts.Subject) (api.Verdict, error)
 	// Attach says whether what is known of an image is put beside it; Signer, when
 	// it is not nil, signs that and the image.
 	Attach bool

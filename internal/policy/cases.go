@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,18 +23,18 @@ type CaseResult struct {
 // Test judges every case of the policy and compares the verdicts with what the
 // cases expect. Each case brings its own day; the matrix is set's. The cases of
 // a policy that this one extends are not among them.
-func (p *Policy) Test(set Setting) []CaseResult {
+func (p *Policy) Test(ctx context.Context, set Setting) []CaseResult {
 	var results []CaseResult
 	for _, c := range p.cases {
-		results = append(results, p.testCase(c, set))
+		results = append(results, p.testCase(ctx, c, set))
 	}
 	return results
 }
 
-func (p *Policy) testCase(c policyCase, set Setting) CaseResult {
+func (p *Policy) testCase(ctx context.Context, c policyCase, set Setting) CaseResult {
 	set.Today = c.today
 	result := CaseResult{Name: c.Name}
-	verdict, err := p.Judge(c.subject(), c.Start, set)
+	verdict, err := p.Judge(ctx, c.subject(), c.Start, set)
 	if err != nil {
 		result.Problems = []string{err.Error()}
 		return result

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"cel.dev/cel-go/cel"
 
@@ -14,15 +15,73 @@ import (
 	"github.com/gopherwood-dev/gopherwood/internal/policy/start"
 )
 
-// compiler turns a decoded document into a Policy and reports what is wrong.
+// What one policy may hold. Policies come from people who share a cluster.
+const (
+	maxRules         = 500
+	maxExemptions    = 500
+	maxSeverities    = 500
+	maxTemplateRunes = maxExpressionRunes
+	maxPolicyText    = 256 << 10 // bytes of expressions and templates
+)
+
+// reporter hears of what is wrong with a policy: at offset, in runes, of the
+// value at path.
+type reporter interface {
+	Report(path document.Path, offset int, message string)
+}
+
+// compiler turns a policy as it is written into a Policy and reports what is
+// wrong.
 type compiler struct {
-	doc  *document.Document
-	file *api.Policy
-	out  *Policy
+	problems reporter
+	file     *api.Policy
+	out      *Policy
 }
 
 func (c *compiler) report(path document.Path, format string, args ...any) {
-	c.doc.Report(path, 0, fmt.Sprintf(format, args...))
+	c.problems.Report(path, 0, fmt.Sprintf(format, args...))
+}
+
+// run compiles the whole policy. The error says that CEL could not be set up.
+func (c *compiler) run() error {
+	if !c.affordable() {
+		return nil
+	}
+	if err := c.begin(); err != nil {
+		return err
+	}
+	c.compile()
+	return nil
+}
+
+// affordable reports a policy that is too large to be compiled.
+func (c *compiler) affordable() bool {
+	ok := true
+	for _, part := range []struct {
+		name      string
+		have, max int
+	}{
+		{"rules", len(c.file.Rules), maxRules},
+		{"severities", len(c.file.Severities), maxSeverities},
+		{"exemptions", len(c.file.Exemptions), maxExemptions},
+	} {
+		if part.have > part.max {
+			c.report(document.Path{part.name}, "there are %d %s, the limit is %d", part.have, part.name, part.max)
+			ok = false
+		}
+	}
+	text := 0
+	for _, r := range c.file.Rules {
+		text += len(r.When) + len(r.Require) + len(r.Message) + len(r.Hint)
+	}
+	for _, e := range c.file.Exemptions {
+		text += len(e.When)
+	}
+	if text > maxPolicyText {
+		c.report(document.Path{"rules"}, "the expressions and messages have %d bytes together, the limit is %d", text, maxPolicyText)
+		ok = false
+	}
+	return ok
 }
 
 // begin prepares the policy that the document adds to: an empty one, or the
@@ -148,17 +207,17 @@ func (c *compiler) expression(env *cel.Env, path document.Path, text string, off
 	if issues.Err() != nil {
 		for _, e := range issues.Errors() {
 			at := offset + runeOffset(text, e.Location.Line(), e.Location.Column())
-			c.doc.Report(path, at, plainMessage(e.Message))
+			c.problems.Report(path, at, plainMessage(e.Message))
 		}
 		return nil
 	}
 	if problem := refuse(ast.OutputType()); problem != "" {
-		c.doc.Report(path, offset, problem)
+		c.problems.Report(path, offset, problem)
 		return nil
 	}
 	e, err := newExpression(env, ast)
 	if err != nil {
-		c.doc.Report(path, offset, err.Error())
+		c.problems.Report(path, offset, err.Error())
 		return nil
 	}
 	return e
@@ -183,9 +242,13 @@ func runeOffset(text string, line, column int) int {
 }
 
 func (c *compiler) template(env *cel.Env, path document.Path, text string) *template {
+	if utf8.RuneCountInString(text) > maxTemplateRunes {
+		c.report(path, "the text is longer than %d characters", maxTemplateRunes)
+		return nil
+	}
 	segments, wrong := splitTemplate(text)
 	if wrong != nil {
-		c.doc.Report(path, wrong.offset, wrong.Error())
+		c.problems.Report(path, wrong.offset, wrong.Error())
 		return nil
 	}
 	t := &template{}
@@ -213,7 +276,7 @@ func (c *compiler) severity(path document.Path, s api.PolicySeverity) {
 
 // rulePattern compiles a pattern of rule ids, of which at least one must exist.
 func (c *compiler) rulePattern(path document.Path, pattern string) glob {
-	g := newGlob(pattern)
+	g := c.glob(path.Join("rule"), pattern)
 	switch {
 	case !c.required(path, "rule", pattern):
 	case strings.HasPrefix(pattern, "policy/"):
@@ -222,6 +285,15 @@ func (c *compiler) rulePattern(path document.Path, pattern string) glob {
 		c.report(path.Join("rule"), "no rule has the id %q", pattern)
 	}
 	return g
+}
+
+// glob compiles a pattern, whose length decides what a match costs.
+func (c *compiler) glob(path document.Path, pattern string) glob {
+	if utf8.RuneCountInString(pattern) > maxPatternRunes {
+		c.report(path, "the pattern is longer than %d characters", maxPatternRunes)
+		pattern = ""
+	}
+	return newGlob(pattern)
 }
 
 // knownRules are the ids of the rules that a verdict can be about, without the
@@ -238,7 +310,7 @@ func (c *compiler) knownRules() []string {
 }
 
 func (c *compiler) exemption(path document.Path, e api.PolicyExemption) {
-	out := &exemption{PolicyExemption: e, rule: c.rulePattern(path, e.Rule), ref: newGlob(e.Ref)}
+	out := &exemption{PolicyExemption: e, rule: c.rulePattern(path, e.Rule), ref: c.glob(path.Join("ref"), e.Ref)}
 	c.required(path, "owner", e.Owner)
 	c.required(path, "reason", e.Reason)
 	out.expires = c.date(path, "expires", e.Expires)

@@ -24,6 +24,7 @@ const (
 	maxExpressionNodes = 5_000
 	maxRegexProgram    = 2_000
 	maxPatternRunes    = 1_000
+	maxDepth           = 32
 	costLimit          = 1_000_000
 	interruptEvery     = 100
 )
@@ -54,6 +55,7 @@ func newEnvironments() (*environments, error) {
 		ext.Strings(),
 		cel.ParserExpressionSizeLimit(maxExpressionRunes),
 		cel.ExpressionNodeLimit(maxExpressionNodes),
+		cel.ParserRecursionLimit(maxDepth),
 		cel.RegexProgramSizeLimit(maxRegexProgram),
 		cel.Variable(varToday, cel.TimestampType),
 	)...)

@@ -10,10 +10,14 @@ import (
 
 // exempt marks the findings that the policy excuses. It adds findings about
 // exemptions that would excuse something had they not expired, and about those
-// whose expression failed; such an exemption excuses nothing.
+// whose expression failed; such an exemption excuses nothing. When there is no
+// time left, what was not looked at is not excused.
 func (j *judgement) exempt() {
 	expired, broken := map[*exemption]bool{}, map[*exemption]error{}
 	for i := range j.findings {
+		if j.stop() {
+			break
+		}
 		f := &j.findings[i]
 		if own(*f) {
 			continue
@@ -52,6 +56,9 @@ func expiredFinding(e *exemption) api.Finding {
 func (j *judgement) matching(f *api.Finding, broken map[*exemption]error) []*exemption {
 	var out []*exemption
 	for _, e := range j.policy.exemptions {
+		if j.ctx.Err() != nil {
+			return nil
+		}
 		matches, err := j.matches(e, f)
 		if err != nil {
 			broken[e] = err

@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,35 +13,51 @@ import (
 
 	"github.com/gopherwood-dev/gopherwood/api"
 	"github.com/gopherwood-dev/gopherwood/internal/facts"
+	"github.com/gopherwood-dev/gopherwood/sdk/fault"
 )
 
 // judgeTime is the longest that one verdict may take. The cost limit of each
-// expression is far stricter; this is for what it does not foresee.
+// expression is far stricter; this is for many rules on many files.
 const judgeTime = 30 * time.Second
+
+// maxFindings is how many findings the rules of one verdict may make: many rules
+// on many files would fill the memory with what nobody reads.
+const maxFindings = 5_000
 
 // Judge evaluates the policy on s. start holds the start-up findings about s
 // (package start), whose severities the policy may change. Verdicts are never
 // cached: they depend on the day.
 //
-// The error says that set is not complete. What goes wrong in evaluating a rule
-// becomes a finding of RuleFailed.
-func (p *Policy) Judge(s *facts.Subject, start []api.Finding, set Setting) (api.Verdict, error) {
+// The error says that set is not complete, or that ctx was cancelled. What goes
+// wrong in evaluating a rule becomes a finding of RuleFailed, and so does a
+// deadline of ctx that passes: the rules that were not asked may have been
+// violated, and no exemption is looked at.
+func (p *Policy) Judge(ctx context.Context, s *facts.Subject, start []api.Finding, set Setting) (api.Verdict, error) {
 	if err := set.check(); err != nil {
 		return api.Verdict{}, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), judgeTime)
+	limited, cancel := context.WithTimeout(ctx, judgeTime)
 	defer cancel()
-	j := newJudgement(ctx, p, s, set)
-	for _, f := range j.files {
-		j.ask(api.ScopeFile, f.Path, map[string]any{varFile: f, varToday: j.today})
-	}
-	if s.Image != nil {
-		j.ask(api.ScopeImage, "", map[string]any{varImage: s.Image, varFiles: j.files, varToday: j.today})
-	}
+	j := newJudgement(limited, p, s, set)
+	j.askAll()
 	j.findings = append(j.findings, start...)
 	j.changeSeverities()
 	j.exempt()
+	if err := ctx.Err(); errors.Is(err, context.Canceled) {
+		return api.Verdict{}, &fault.Error{Code: fault.Canceled, Op: "judge", Input: s.Ref, Err: err}
+	}
 	return j.verdict(), nil
+}
+
+// askAll evaluates the rules until one finding says why it goes no further.
+func (j *judgement) askAll() {
+	for _, f := range j.files {
+		j.ask(api.ScopeFile, f.Path, map[string]any{varFile: f, varToday: j.today})
+	}
+	if j.subject.Image != nil {
+		j.ask(api.ScopeImage, "", map[string]any{varImage: j.subject.Image, varFiles: j.files, varToday: j.today})
+	}
+	j.stop() // the last rule may have been interrupted
 }
 
 // judgement is one verdict in the making.
@@ -54,6 +71,33 @@ type judgement struct {
 	byPath    map[string]*api.Facts
 	functions map[string]cel.LateBoundFunction
 	findings  []api.Finding
+	// stopped is set when no more rules are asked.
+	stopped bool
+}
+
+// stop reports whether no more may be evaluated. The first time that it is so,
+// it adds the finding that says why.
+func (j *judgement) stop() bool {
+	if j.stopped {
+		return true
+	}
+	var reason, hint string
+	switch {
+	case j.ctx.Err() != nil:
+		reason = "the time for the verdict ran out"
+		hint = "make the policy's expressions cheaper: use fewer rules, and conditions that exclude most files first"
+	case len(j.findings) > maxFindings:
+		reason = fmt.Sprintf("there are more than %d findings", maxFindings)
+		hint = "narrow the rules that nearly every file violates"
+	default:
+		return false
+	}
+	j.stopped = true
+	j.findings = append(j.findings, api.Finding{
+		Rule: RuleFailed, Severity: api.Deny, Hint: hint,
+		Message: fmt.Sprintf("policy %s could not be evaluated to its end: %s", j.policy.meta.Name, reason),
+	})
+	return true
 }
 
 func newJudgement(ctx context.Context, p *Policy, s *facts.Subject, set Setting) *judgement {
@@ -80,6 +124,9 @@ func (j *judgement) ask(scope, path string, values map[string]any) {
 		if r.Scope != scope {
 			continue
 		}
+		if j.stop() {
+			return
+		}
 		if err != nil {
 			j.failed("rule "+r.ID, path, err)
 			continue
@@ -90,6 +137,9 @@ func (j *judgement) ask(scope, path string, values map[string]any) {
 
 func (j *judgement) askRule(r *rule, path string, vars cel.Activation) {
 	violated, err := r.violated(j.ctx, vars)
+	if j.ctx.Err() != nil {
+		return // stop says so, once for all rules
+	}
 	if err != nil {
 		j.failed("rule "+r.ID, path, err)
 		return
@@ -128,9 +178,13 @@ func own(f api.Finding) bool { return strings.HasPrefix(f.Rule, "policy/") }
 // the last wins.
 func (j *judgement) changeSeverities() {
 	kept := j.findings[:0]
+	changed := map[[2]string]string{} // by rule and its own severity
 	for _, f := range j.findings {
-		if !own(f) {
-			f.Severity = j.policy.severityOf(f.Rule, f.Severity)
+		if key := [2]string{f.Rule, f.Severity}; !own(f) {
+			if changed[key] == "" {
+				changed[key] = j.policy.severityOf(f.Rule, f.Severity)
+			}
+			f.Severity = changed[key]
 		}
 		if f.Severity != api.SeverityOff {
 			kept = append(kept, f)

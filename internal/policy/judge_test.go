@@ -49,7 +49,7 @@ func image(n int) *facts.Subject {
 
 func judge(t testing.TB, p *policy.Policy, s *facts.Subject, start ...api.Finding) api.Verdict {
 	t.Helper()
-	v, err := p.Judge(s, start, setting("2026-11-22"))
+	v, err := p.Judge(t.Context(), s, start, setting("2026-11-22"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestJudgeFindings(t *testing.T) {
 func TestJudgeNeedsItsSetting(t *testing.T) {
 	full := setting("2026-11-22")
 	for _, set := range []policy.Setting{{}, {Today: full.Today}, {Matrix: full.Matrix}} {
-		if _, err := policy.Default().Judge(program(), nil, set); fault.CodeOf(err) != fault.Usage {
+		if _, err := policy.Default().Judge(t.Context(), program(), nil, set); fault.CodeOf(err) != fault.Usage {
 			t.Errorf("%+v: %v", set, err)
 		}
 	}
@@ -237,7 +237,7 @@ rules:
 	if len(v.Findings) != 2 || v.Findings[0].Message != "ours" || v.Findings[1].Rule != "ours/main" || v.Verdict != api.Deny {
 		t.Errorf("got %+v", v)
 	}
-	if results := p.Test(setting("2026-11-22")); len(results) != 0 {
+	if results := p.Test(t.Context(), setting("2026-11-22")); len(results) != 0 {
 		t.Errorf("the default policy's cases were inherited: %d", len(results))
 	}
 }
@@ -298,7 +298,7 @@ cases:
   files: [{format: elf, go: {version: go1.26.1}, link: {mode: static}}]
   expect: {verdict: pass, rules: [go/supported], exempted: [build/trimpath]}
 `)
-	got := p.Test(setting("2000-01-01"))
+	got := p.Test(t.Context(), setting("2000-01-01"))
 	for i := range got {
 		got[i].Verdict = api.Verdict{}
 	}
@@ -404,7 +404,7 @@ func TestDocumentedExamples(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		for _, r := range p.Test(setting("2026-11-22")) {
+		for _, r := range p.Test(t.Context(), setting("2026-11-22")) {
 			cases++
 			for _, problem := range r.Problems {
 				t.Errorf("example %d, case %s: %s", i+1, r.Name, problem)
@@ -420,7 +420,7 @@ func BenchmarkJudge(b *testing.B) {
 	p, set, s := policy.Default(), setting("2026-11-22"), image(10)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := p.Judge(s, nil, set); err != nil {
+		if _, err := p.Judge(b.Context(), s, nil, set); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -91,6 +91,6 @@ func FuzzLoad(f *testing.F) {
 			return
 		}
 		p.Rules()
-		p.Test(setting("2026-11-22"))
+		p.Test(t.Context(), setting("2026-11-22"))
 	})
 }

@@ -91,11 +91,10 @@ func Load(name string, data []byte) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := compiler{doc: doc, file: &file, out: &Policy{}}
-	if err := c.begin(); err != nil {
+	c := compiler{problems: doc, file: &file, out: &Policy{}}
+	if err := c.run(); err != nil {
 		return nil, &fault.Error{Code: fault.Internal, Op: "load policy", Input: name, Err: err}
 	}
-	c.compile()
 	if err := doc.Err(); err != nil {
 		return nil, err
 	}

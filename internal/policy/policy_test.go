@@ -17,7 +17,7 @@ func setting(day string) policy.Setting {
 }
 
 func TestDefaultPolicyCases(t *testing.T) {
-	results := policy.Default().Test(setting("2026-11-22"))
+	results := policy.Default().Test(t.Context(), setting("2026-11-22"))
 	if len(results) < 20 {
 		t.Errorf("the default policy has only %d cases", len(results))
 	}

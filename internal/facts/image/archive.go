@@ -41,7 +41,7 @@ func openTar(ctx context.Context, path string, opt Options, layers *layerReader)
 	if err != nil {
 		return nil, err
 	}
-	plain, err := decompress(file)
+	plain, err := decompress(file, opt.Limits.Window)
 	if err != nil {
 		_ = file.Close()
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/http"
 	"runtime"
 	"slices"
 	"strings"
@@ -63,10 +64,29 @@ type Options struct {
 	Platforms []api.Platform
 	// PlainHTTP also talks HTTP to registries.
 	PlainHTTP bool
+	// PlainHTTPHosts are the registries ("host[:port]") that HTTP is talked to.
+	PlainHTTPHosts []string
+	// Keychain finds the credentials for registries; nil means those of `docker
+	// login`.
+	Keychain Keychain
+	// Mirrors are, by registry ("docker.io", "host[:port]"), the base URLs of the
+	// mirrors that are asked before it, in their order. A mirror that does not
+	// answer, refuses, or serves other content than its digest says is passed
+	// over. It gets the credentials that Keychain has for the mirror itself.
+	Mirrors map[string][]string
+	// Transport sends the requests; nil means one of its own. Timeouts are then
+	// the Transport's.
+	Transport http.RoundTripper
+	// Buffers holds executables while they are measured; nil means one of its
+	// own. What shares one shares its bounds.
+	Buffers *rootfs.Buffers
 	// CacheDir keeps what was learnt by digest; empty means no cache. CacheSize
 	// bounds it in bytes; 0 means cache.DefaultSize.
 	CacheDir  string
 	CacheSize int64
+	// KeepEntries is the largest layer, in the terms of Limits.Entries, that is
+	// kept in the cache, since writing and reading one takes memory; 0 means any.
+	KeepEntries int
 	// Jobs is how many layers are read at once; 0 means GOMAXPROCS.
 	Jobs   int
 	Limits Limits
@@ -83,12 +103,16 @@ type Limits struct {
 	File int64
 	// Image is the most uncompressed bytes read of one image.
 	Image int64
-	// Entries is the most files of one image or tree.
+	// Entries is the most files of one image or tree. Each KiB that is kept of a
+	// file or its name counts as one more.
 	Entries int
+	// Window is the most memory that the compression of a layer may ask for, in
+	// bytes.
+	Window int64
 }
 
 // DefaultLimits is what zero fields of Limits stand for.
-var DefaultLimits = Limits{File: 512 << 20, Image: 64 << 30, Entries: 2_000_000}
+var DefaultLimits = Limits{File: 512 << 20, Image: 64 << 30, Entries: 2_000_000, Window: 128 << 20}
 
 // OrDefault returns the limits with every zero field filled in.
 func (l Limits) OrDefault() Limits {
@@ -96,6 +120,7 @@ func (l Limits) OrDefault() Limits {
 		File:    or(l.File, DefaultLimits.File),
 		Image:   or(l.Image, DefaultLimits.Image),
 		Entries: or(l.Entries, DefaultLimits.Entries),
+		Window:  or(l.Window, DefaultLimits.Window),
 	}
 }
 

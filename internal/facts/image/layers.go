@@ -3,6 +3,7 @@ package image
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -51,7 +52,7 @@ func newLayerReader(opt Options) *layerReader {
 	return &layerReader{
 		opt:     opt,
 		cache:   cache.Open(opt.CacheDir, opt.CacheSize),
-		buffers: rootfs.NewBuffers(),
+		buffers: cmp.Or(opt.Buffers, rootfs.NewBuffers()),
 		known:   map[string]*rootfs.Layer{},
 	}
 }
@@ -136,21 +137,34 @@ func (r *layerReader) keep(key string, layer *rootfs.Layer) {
 	if r.cache == nil || layer.Limited() {
 		return
 	}
+	if _, entries := layer.Cost(); r.opt.KeepEntries > 0 && entries > r.opt.KeepEntries {
+		return
+	}
 	if data, err := json.Marshal(layer); err == nil {
 		r.cache.Put(cacheKey("layer", key), data)
 	}
 }
 
-// fetch reads a layer and checks it against its digests.
+// fetch reads a layer, from another place when a mirror served another content.
 func (r *layerReader) fetch(ctx context.Context, ref layerRef, budget *rootfs.Budget) (*rootfs.Layer, error) {
 	if err := checkLayerType(string(ref.desc.MediaType)); err != nil {
 		return nil, err
 	}
-	body, err := ref.open(ctx)
-	if err != nil {
-		return nil, err
+	for {
+		body, err := ref.open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		layer, err := r.readBody(ctx, ref, body, budget)
+		_ = body.Close()
+		if err == nil || ctx.Err() != nil || fault.CodeOf(err) == fault.Limit || !distrust(body) {
+			return layer, err
+		}
 	}
-	defer body.Close()
+}
+
+// readBody reads a layer and checks it against its digests.
+func (r *layerReader) readBody(ctx context.Context, ref layerRef, body io.Reader, budget *rootfs.Budget) (*rootfs.Layer, error) {
 	r.opt.Progress.Expect(ref.desc.Size)
 	verified, err := Verify(body, ref.desc, r.opt.Progress)
 	if err != nil {
@@ -167,14 +181,14 @@ func (r *layerReader) fetch(ctx context.Context, ref layerRef, budget *rootfs.Bu
 		return nil, err
 	}
 	if ref.diffID != (v1.Hash{}) && diffID != ref.diffID {
-		return nil, mismatch("uncompressed content", diffID, ref.diffID)
+		return nil, &fault.Error{Code: fault.Invalid, Err: fmt.Errorf("the uncompressed content has the digest %s, not %s", diffID, ref.diffID)}
 	}
 	return layer, nil
 }
 
 // index reads a layer, compressed or not, to the end of r.
 func (r *layerReader) index(ctx context.Context, in io.Reader, budget *rootfs.Budget) (*rootfs.Layer, v1.Hash, error) {
-	plain, err := decompress(in)
+	plain, err := decompress(in, r.opt.Limits.Window)
 	if err != nil {
 		return nil, v1.Hash{}, err
 	}
@@ -195,11 +209,9 @@ func (r *layerReader) index(ctx context.Context, in io.Reader, budget *rootfs.Bu
 	return layer, sumOf(sum), nil
 }
 
-// maxWindow is the most memory that a zstd layer may ask for, in bytes.
-const maxWindow = 128 << 20
-
-// decompress tells the compression from the first bytes, as runtimes do.
-func decompress(r io.Reader) (io.ReadCloser, error) {
+// decompress tells the compression from the first bytes, as runtimes do. window
+// is the most memory that it may ask for, in bytes.
+func decompress(r io.Reader, window int64) (io.ReadCloser, error) {
 	in := bufio.NewReaderSize(r, chunk)
 	head, err := in.Peek(6)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -209,7 +221,7 @@ func decompress(r io.Reader) (io.ReadCloser, error) {
 	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
 		return gzip.NewReader(in)
 	case bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")), len(head) > 3 && head[0]&0xf0 == 0x50 && string(head[1:4]) == "\x2a\x4d\x18":
-		d, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		d, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(uint64(window)))
 		if err != nil {
 			return nil, err
 		}
@@ -279,13 +291,13 @@ func (v *verifier) Read(p []byte) (int, error) {
 	}
 	v.sum.Write(p[:n]) // hash.Hash never fails
 	if v.n > v.want.Size {
-		return 0, &fault.Error{Code: fault.Invalid, Err: fmt.Errorf("there is more than the %d bytes that the manifest says", v.want.Size)}
+		return 0, other("there is more than the %d bytes that the manifest says", v.want.Size)
 	}
 	if !errors.Is(err, io.EOF) {
 		return n, err
 	}
 	if v.n < v.want.Size {
-		return n, &fault.Error{Code: fault.Invalid, Err: fmt.Errorf("it ends after %d of %d bytes", v.n, v.want.Size)}
+		return n, other("it ends after %d of %d bytes", v.n, v.want.Size)
 	}
 	if got := hashOf(v.want.Digest.Algorithm, v.sum); got != v.want.Digest {
 		return n, mismatch("content", got, v.want.Digest)
@@ -293,6 +305,18 @@ func (v *verifier) Read(p []byte) (int, error) {
 	return n, io.EOF
 }
 
+// MismatchError says that bytes are not those that were asked for, by their digest
+// or length: they say nothing about the content, which another attempt may give.
+type MismatchError struct{ text string }
+
+// Error implements error.
+func (e *MismatchError) Error() string { return e.text }
+
 func mismatch(what string, got, want v1.Hash) error {
-	return &fault.Error{Code: fault.Invalid, Err: fmt.Errorf("the %s has the digest %s, not %s", what, got, want)}
+	return other("the %s has the digest %s, not %s", what, got, want)
+}
+
+// other is an error about bytes that were not asked for.
+func other(format string, args ...any) error {
+	return &fault.Error{Code: fault.Invalid, Err: &MismatchError{fmt.Sprintf(format, args...)}}
 }

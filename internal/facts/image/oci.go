@@ -64,6 +64,11 @@ func (s *ociSource) candidates(ctx context.Context) ([]candidate, []api.Platform
 	if err != nil {
 		return nil, nil, err
 	}
+	return s.expandAll(ctx, heads)
+}
+
+// expandAll returns the images of the heads, but those of other platforms.
+func (s *ociSource) expandAll(ctx context.Context, heads []head) ([]candidate, []api.Platform, error) {
 	e := expansion{source: s, done: map[v1.Hash]bool{}}
 	for _, h := range heads {
 		if h.raw != nil {
@@ -174,6 +179,9 @@ func (d *document) isIndex() bool { return d.Config == nil }
 // parseDocument reads a manifest or an index. One that could be taken for either
 // is refused: two readers might see two images in it.
 func parseDocument(data []byte) (*document, error) {
+	if err := checkValues(data); err != nil {
+		return nil, err
+	}
 	var d document
 	if err := json.Unmarshal(data, &d); err != nil {
 		return nil, &fault.Error{Code: fault.Invalid, Err: fmt.Errorf("the manifest is no valid JSON: %w", err)}
@@ -215,18 +223,30 @@ func (s *ociSource) document(ctx context.Context, desc v1.Descriptor, limit int6
 	key := cacheKey("document", desc.Digest.String())
 	data, ok := s.layers.cache.Get(key)
 	if !ok {
-		body, err := open(ctx, desc.Digest)
-		if err != nil {
-			return nil, err
-		}
-		defer body.Close()
-		if data, err = ReadDocument(body, desc, limit); err != nil {
+		var err error
+		if data, err = download(ctx, desc, limit, open); err != nil {
 			return nil, err
 		}
 		s.layers.cache.Put(key, data)
 	}
 	s.documents[desc.Digest] = data
 	return data, nil
+}
+
+// download reads a document, from another place when a mirror served another.
+func download(ctx context.Context, desc v1.Descriptor, limit int64,
+	open func(context.Context, v1.Hash) (io.ReadCloser, error)) ([]byte, error) {
+	for {
+		body, err := open(ctx, desc.Digest)
+		if err != nil {
+			return nil, err
+		}
+		data, err := ReadDocument(body, desc, limit)
+		_ = body.Close()
+		if err == nil || ctx.Err() != nil || !distrust(body) {
+			return data, err
+		}
+	}
 }
 
 // parts implements source.
@@ -275,11 +295,37 @@ func (s *ociSource) config(ctx context.Context, desc v1.Descriptor) (*v1.ConfigF
 }
 
 func parseConfig(data []byte) (*v1.ConfigFile, error) {
+	if err := checkValues(data); err != nil {
+		return nil, err
+	}
 	var c v1.ConfigFile
 	if err := json.Unmarshal(data, &c); err != nil {
 		return nil, &fault.Error{Code: fault.Invalid, Err: fmt.Errorf("it is no valid JSON: %w", err)}
 	}
 	return &c, nil
+}
+
+// maxValues is the most values in a document: short ones, such as {}, take far
+// more memory than they have bytes.
+const maxValues = 100_000
+
+// checkValues refuses JSON with too many values.
+func checkValues(data []byte) error {
+	values, quoted := 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case !quoted && (c == ',' || c == '{' || c == '['):
+			values++
+		}
+	}
+	if values > maxValues {
+		return &fault.Error{Code: fault.Limit, Err: fmt.Errorf("the document has more than %d values", maxValues)}
+	}
+	return nil
 }
 
 // errNoTag says which tags there are.

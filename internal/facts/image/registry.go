@@ -2,64 +2,68 @@ package image
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
-	"net/url"
+	"slices"
 	"strings"
-	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	distribution "github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/gopherwood-dev/gopherwood/internal/base/transport"
 	"github.com/gopherwood-dev/gopherwood/sdk/fault"
 )
 
-// registry is a repository of a registry that speaks the OCI distribution API.
-// It connects when it is first asked for something.
+// registry is a repository of a registry that speaks the OCI distribution API,
+// with its mirrors. It connects when it is first asked for something.
 type registry struct {
-	ref  name.Reference
-	base http.RoundTripper
+	ref name.Reference
+	// places serve the repository, its own registry last.
+	places []*endpoint
 	// cached is true when content is kept by digest, so that it pays to ask for
 	// a tag's digest before its manifest.
 	cached bool
-
-	mu     sync.Mutex
-	client *http.Client
+	done   func()
 }
 
 func newRegistry(ref string, opt Options, cached bool) (*registry, error) {
+	parsed, err := parseName(ref, opt)
+	if err != nil {
+		return nil, err
+	}
+	base, done := opt.transport()
+	places, err := endpoints(parsed.Context(), opt, base)
+	if err != nil {
+		done()
+		return nil, err
+	}
+	return &registry{ref: parsed, places: places, cached: cached, done: done}, nil
+}
+
+// parseName is ParseName for who knows some registries that speak HTTP.
+func parseName(ref string, opt Options) (name.Reference, error) {
 	parsed, err := ParseName(ref, opt.PlainHTTP)
-	if err != nil {
-		return nil, err
+	if err == nil && slices.Contains(opt.PlainHTTPHosts, parsed.Context().RegistryStr()) {
+		return ParseName(ref, true)
 	}
-	return &registry{ref: parsed, base: transport.New(opt.Timeouts), cached: cached}, nil
+	return parsed, err
 }
 
-func (r *registry) close() {
-	if t, ok := r.base.(interface{ CloseIdleConnections() }); ok {
-		t.CloseIdleConnections()
+// transport returns what requests are sent with, and what ends its use.
+func (o Options) transport() (base http.RoundTripper, done func()) {
+	if o.Transport != nil {
+		return o.Transport, func() {}
+	}
+	base = transport.New(o.Timeouts)
+	return base, func() {
+		if t, ok := base.(interface{ CloseIdleConnections() }); ok {
+			t.CloseIdleConnections()
+		}
 	}
 }
 
-// connect returns a client that has logged in with the user's credentials.
-func (r *registry) connect(ctx context.Context) (*http.Client, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.client != nil {
-		return r.client, nil
-	}
-	repo := r.ref.Context()
-	authenticated, err := Connect(ctx, repo, r.base, repo.Scope(distribution.PullScope))
-	if err != nil {
-		return nil, err
-	}
-	r.client = &http.Client{Transport: authenticated, CheckRedirect: transport.CheckRedirect}
-	return r.client, nil
-}
+func (r *registry) close() { r.done() }
 
 // manifestTypes are the documents that are understood, and schema 1, so that it
 // can be named in the error.
@@ -69,30 +73,18 @@ var manifestTypes = strings.Join([]string{
 	string(types.DockerManifestSchema1Signed),
 }, ", ")
 
-// request sends a request about a manifest or blob; the answer has status 200.
-func (r *registry) request(ctx context.Context, method, kind, id string) (*http.Response, error) {
-	client, err := r.connect(ctx)
-	if err != nil {
-		return nil, RegistryError(r.ref.Context(), err)
+// request sends a request about a manifest or blob to the mirrors and, when none
+// of them can answer, to the registry; the answer has status 200.
+func (r *registry) request(ctx context.Context, method, kind, id string) (resp *http.Response, err error) {
+	for _, e := range r.places {
+		if e.wrong.Load() {
+			continue
+		}
+		if resp, err = e.request(ctx, method, kind, id); err == nil || ctx.Err() != nil {
+			return resp, err
+		}
 	}
-	repo := r.ref.Context()
-	u := url.URL{Scheme: repo.Scheme(), Host: repo.RegistryStr(), Path: fmt.Sprintf("/v2/%s/%s/%s", repo.RepositoryStr(), kind, id)}
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-	if kind == kindManifests {
-		req.Header.Set("Accept", manifestTypes)
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, RegistryError(r.ref.Context(), err)
-	}
-	if err := distribution.CheckError(resp, http.StatusOK); err != nil {
-		_ = resp.Body.Close()
-		return nil, RegistryError(r.ref.Context(), err)
-	}
-	return resp, nil
+	return nil, err
 }
 
 // The parts of a repository's URL space.
@@ -152,13 +144,27 @@ func (r *registry) ask(ctx context.Context) (v1.Hash, bool) {
 
 const digestHeader = "Docker-Content-Digest"
 
-// fetchTag reads the manifest of the tag.
+// fetchTag reads the manifest of the tag, from a mirror only what is a manifest.
 func (r *registry) fetchTag(ctx context.Context) (head, error) {
-	resp, err := r.request(ctx, http.MethodGet, kindManifests, r.ref.Identifier())
-	if err != nil {
-		return head{}, err
+	for {
+		resp, err := r.request(ctx, http.MethodGet, kindManifests, r.ref.Identifier())
+		if err != nil {
+			return head{}, err
+		}
+		h, err := readTag(resp)
+		_ = resp.Body.Close()
+		broken := err
+		if broken == nil {
+			_, broken = parseDocument(h.raw)
+		}
+		if broken == nil || ctx.Err() != nil || !distrust(resp.Body) {
+			return h, err
+		}
 	}
-	defer resp.Body.Close()
+}
+
+// readTag reads the manifest that resp holds.
+func readTag(resp *http.Response) (head, error) {
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxManifest+1))
 	if err != nil {
 		return head{}, err

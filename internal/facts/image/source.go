@@ -166,7 +166,7 @@ func ReadDocument(r io.Reader, want v1.Descriptor, limit int64) ([]byte, error) 
 		return nil, tooLong(limit)
 	}
 	if want.Size >= 0 && int64(len(data)) != want.Size {
-		return nil, &fault.Error{Code: fault.Invalid, Err: fmt.Errorf("it has %d bytes, not the %d of its descriptor", len(data), want.Size)}
+		return nil, other("it has %d bytes, not the %d of its descriptor", len(data), want.Size)
 	}
 	got, err := digestOf(want.Digest.Algorithm, data)
 	if err != nil {

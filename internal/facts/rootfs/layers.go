@@ -66,6 +66,10 @@ type body struct {
 	failure *failure
 }
 
+// unread is the body of all files of which nothing is known but what their nodes
+// say: most of an image's.
+var unread = &body{}
+
 // failure is why a file could not be measured, in a form that can be kept.
 type failure struct {
 	Code    fault.Code `json:"code"`

@@ -65,7 +65,7 @@ func (l *Layer) MarshalJSON() ([]byte, error) {
 // record returns e as a record. first holds where each body was recorded.
 func (e *entry) record(at string, first map[*body]string) entryRecord {
 	r := entryRecord{Path: at, Node: e.node, Implied: e.implied, Opaque: e.opaque, Whiteout: e.whiteout, Below: e.link}
-	if e.body == nil {
+	if e.body == nil || e.body == unread {
 		return r
 	}
 	if r.Same = first[e.body]; r.Same != "" {
@@ -116,7 +116,7 @@ func (e *entry) restore(r entryRecord) error {
 	if err != nil {
 		return err
 	}
-	parent.children[base] = made
+	parent.children[strings.Clone(base)] = made
 	return nil
 }
 
@@ -150,6 +150,10 @@ func (r entryRecord) entry(root *entry) (*entry, error) {
 			return nil, errors.New("the file it is a hard link to is missing")
 		}
 		made.body = same.body
+		return made, nil
+	}
+	if r.Failure == nil && r.File == nil && !(Kept(r.Path) && r.Size == 0) {
+		made.body = unread
 		return made, nil
 	}
 	made.body = &body{failure: r.Failure}

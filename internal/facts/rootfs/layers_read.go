@@ -137,7 +137,7 @@ func (b *layerReader) add(hdr *tar.Header) error {
 	if err != nil {
 		return err
 	}
-	put(parent, base, e)
+	put(parent, strings.Clone(base), e) // not the whole path with it
 	return nil
 }
 
@@ -165,8 +165,9 @@ func confine(name string) (string, error) {
 
 // charge counts an entry that keeps n bytes of names or content. Each KiB counts
 // as one entry more, so that the limit on entries bounds memory too.
-func (b *layerReader) charge(n int) error {
-	cost := 1 + n/1024
+func (b *layerReader) charge(n int) error { return b.take(1 + n/1024) }
+
+func (b *layerReader) take(cost int) error {
 	b.entries += cost
 	return b.opt.Budget.Take(0, cost)
 }
@@ -344,7 +345,7 @@ func (b *layerReader) body(name string, node Node) (*body, error) {
 	case node.Mode&0o111 != 0:
 		return &body{file: File{Head: bytes.Clone(head)}}, nil
 	}
-	return &body{}, nil
+	return unread, nil
 }
 
 // object measures an executable. Only an error of the stream is returned.
@@ -355,20 +356,20 @@ func (b *layerReader) object(head []byte, size int64) (*body, error) {
 	}
 	result := &body{}
 	before := b.in.n
-	err := b.opt.Buffers.hold(b.ctx, head, b.tar, size, func(data *held, sum []byte) error {
+	err := b.opt.Buffers.hold(b.ctx, head, b.tar, size, func(data io.ReaderAt, size int64, sum []byte) error {
 		// The holes of a sparse file cost time without having been read.
 		if err := b.opt.Budget.Take(max(0, size-int64(len(head))-(b.in.n-before)), 0); err != nil {
 			return err
 		}
-		result = measure(data, head, sum)
-		return nil
+		result = measure(data, size, head, sum)
+		return b.take(int(ObjectMemory(result.file.Object) / 1024))
 	})
 	return result, err
 }
 
 // measure returns what is known of an executable that begins with head.
-func measure(data *held, head, sum []byte) *body {
-	object, err := exe.Measure(data, data.size, exe.Options{Links: true})
+func measure(data io.ReaderAt, size int64, head, sum []byte) *body {
+	object, err := exe.Measure(data, size, exe.Options{Links: true})
 	if errors.Is(err, exe.ErrNotExecutable) {
 		return &body{file: File{Head: bytes.Clone(head)}}
 	}

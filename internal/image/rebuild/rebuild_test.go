@@ -1,6 +1,7 @@
 package rebuild_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -37,7 +38,7 @@ func checkout(t *testing.T, main string) string {
 func options() image.Options {
 	return image.Options{
 		Env: append(os.Environ(), "GOFLAGS=", "GOWORK=off"), Matrix: matrix.Embedded(false), Attach: true, Version: "test",
-		Judge: func(*facts.Subject) (api.Verdict, error) { return api.Verdict{Verdict: api.Pass}, nil },
+		Judge: func(context.Context, *facts.Subject) (api.Verdict, error) { return api.Verdict{Verdict: api.Pass}, nil },
 	}
 }
 

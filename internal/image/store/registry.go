@@ -54,9 +54,13 @@ func newRegistry(ref string, opt Options) (*registry, error) {
 	if err != nil {
 		return nil, fail("open", ref, err)
 	}
+	base := opt.Transport
+	if base == nil {
+		base = transport.New(opt.Timeouts)
+	}
 	return &registry{
 		ref: parsed, repo: parsed.Context(), opt: opt,
-		base:  transport.New(opt.Timeouts),
+		base:  base,
 		slots: make(chan struct{}, opt.Jobs),
 	}, nil
 }
@@ -73,7 +77,7 @@ func (r *registry) connect(ctx context.Context, scopes ...string) (*login, error
 		return r.login, nil
 	}
 	all := append(slices.Clone(r.scopes), scopes...)
-	authenticated, err := image.Connect(ctx, r.repo, r.base, all...)
+	authenticated, err := image.Connect(ctx, r.repo, r.opt.Keychain, r.base, all...)
 	if err != nil {
 		return nil, err
 	}

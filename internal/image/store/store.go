@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"strings"
 
@@ -49,6 +50,11 @@ type Store interface {
 type Options struct {
 	// PlainHTTP talks HTTP to registries, also where they are not on this machine.
 	PlainHTTP bool
+	// Keychain finds the credentials, of which the first are used; nil means those
+	// of `docker login`.
+	Keychain image.Keychain
+	// Transport sends the requests; nil means one of its own, with Timeouts.
+	Transport http.RoundTripper
 	// Timeouts bounds how long a registry may keep silent.
 	Timeouts transport.Timeouts
 	// Jobs is how many blobs are sent at once; 0 means 4.

@@ -52,6 +52,23 @@ type Path []any
 // Join returns p followed by more.
 func (p Path) Join(more ...any) Path { return append(slices.Clone(p), more...) }
 
+// String writes p as "rules[2].require".
+func (p Path) String() string {
+	var b strings.Builder
+	for _, step := range p {
+		switch step := step.(type) {
+		case int:
+			fmt.Fprintf(&b, "[%d]", step)
+		default:
+			if b.Len() > 0 {
+				b.WriteByte('.')
+			}
+			fmt.Fprint(&b, step)
+		}
+	}
+	return b.String()
+}
+
 // Decode reads data, the content of the file name, into v, a pointer to a struct
 // with json tags. op says what is done, in errors. The document must carry
 // api.SchemaVersion and kind.
