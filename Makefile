@@ -3,9 +3,11 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-module := github.com/gopherwood-dev/gopherwood
+# All packages of the workspace.
+packages := ./... ./sdk/... ./e2e/cluster/...
 # The packages that have tests with the build tag e2e.
-e2e := ./e2e/... ./internal/facts/exe ./internal/image/attach ./internal/image/compile
+e2e := ./e2e/... ./e2e/cluster/... ./internal/facts/exe ./internal/image/attach ./internal/image/compile ./internal/kube/chart
+crds := deploy/chart/files/crds
 platforms := linux/amd64 linux/arm64 darwin/arm64 windows/amd64
 
 .PHONY: help
@@ -22,7 +24,7 @@ demo: build ## show what gopherwood does, on real programs
 
 .PHONY: test
 test: ## run the tests that need no more than Go
-	.ci/gotest ./... ./sdk/...
+	.ci/gotest $(packages)
 
 .PHONY: check
 check: format vet lint arch generated tidy-check cross sdk-oldest self ## check everything that is not a test
@@ -35,13 +37,13 @@ format:
 
 .PHONY: vet
 vet:
-	go vet ./... ./sdk/...
+	go vet $(packages)
 	go vet -tags e2e $(e2e)
 
 .PHONY: lint
 lint:
 	@linter=$$(GOWORK=off go tool -modfile=tools.mod -n golangci-lint); \
-	"$$linter" run ./... ./sdk/...
+	"$$linter" run ./... ./sdk/... && (cd e2e/cluster && "$$linter" run ./...)
 
 .PHONY: arch
 arch:
@@ -50,29 +52,29 @@ arch:
 .PHONY: generate
 generate: ## regenerate docs/cli, docs/man and the schemas and tables of docs/formats
 	go run ./internal/cli/gendocs
+	$(call controller-gen,$(crds),api/k8s/v1alpha1)
 
 .PHONY: generated
 generated:
 	go run ./internal/cli/gendocs -check
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	$(call controller-gen,"$$dir/crds","$$dir/api"); \
+	diff -r "$$dir/crds" $(crds) && diff "$$dir/api/zz_generated.deepcopy.go" api/k8s/v1alpha1/zz_generated.deepcopy.go || \
+	{ echo "not up to date, run make generate"; exit 1; }
+	@echo "generated: ok"
 
-# The tree requires a version of sdk that is published after it: tidy looks at
-# the sdk of the tree instead, in a copy of go.mod.
+# The definitions of custom resources go to the first directory, the methods of
+# their Go types to the second.
+controller-gen = "$$(GOWORK=off go tool -modfile=tools.mod -n controller-gen)" \
+	object crd paths=./api/k8s/... output:crd:dir=$(1) output:object:dir=$(2)
+
 .PHONY: tidy-check
 tidy-check:
-	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; cp go.mod go.sum "$$dir"; \
-	go mod edit -replace=$(module)/sdk=./sdk "$$dir/go.mod"; \
-	GOWORK=off go mod tidy -diff -modfile="$$dir/go.mod"
-	@cd sdk && GOWORK=off go mod tidy -diff
-	@echo "tidy: ok"
+	.ci/tidy -diff
 
 .PHONY: tidy
-tidy: ## tidy go.mod and go.sum of both modules
-	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; cp go.mod go.sum "$$dir"; \
-	go mod edit -replace=$(module)/sdk=./sdk "$$dir/go.mod"; \
-	GOWORK=off go mod tidy -modfile="$$dir/go.mod"; \
-	go mod edit -dropreplace=$(module)/sdk "$$dir/go.mod"; \
-	cp "$$dir/go.mod" "$$dir/go.sum" .
-	@cd sdk && GOWORK=off go mod tidy
+tidy: ## tidy go.mod and go.sum of all modules
+	.ci/tidy
 
 .PHONY: cross
 cross:

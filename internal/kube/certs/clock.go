@@ -1,0 +1,54 @@
+package certs
+
+import (
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// Clock is the time of the API server, as far as its answers tell. Validity is
+// measured by it, since the API server is who checks the certificates: a replica
+// on a node whose clock is wrong must not issue what is not valid yet, nor take
+// for expired what is not.
+type Clock struct {
+	offset atomic.Int64 // nanoseconds that the API server is ahead
+}
+
+// tolerance is how far clocks are apart before it counts: the header has seconds,
+// and answers take time.
+const tolerance = 5 * time.Second
+
+// Now returns the API server's time, this machine's until it has answered.
+func (c *Clock) Now() time.Time { return time.Now().Add(c.Offset()) }
+
+// Offset returns how far the API server's clock is ahead of this machine's.
+func (c *Clock) Offset() time.Duration { return time.Duration(c.offset.Load()) }
+
+// Wrap returns a transport that reads the time in the answers that next gets.
+func (c *Clock) Wrap(next http.RoundTripper) http.RoundTripper { return &clocked{c, next} }
+
+type clocked struct {
+	clock *Clock
+	next  http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *clocked) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := t.next.RoundTrip(r)
+	if err != nil {
+		return resp, err
+	}
+	date, dateErr := http.ParseTime(resp.Header.Get("Date"))
+	if dateErr != nil {
+		return resp, nil
+	}
+	ahead := time.Until(date)
+	if ahead.Abs() < tolerance {
+		ahead = 0
+	}
+	t.clock.offset.Store(int64(ahead))
+	return resp, nil
+}
+
+// WrappedRoundTripper lets client-go find the transport below.
+func (t *clocked) WrappedRoundTripper() http.RoundTripper { return t.next }
