@@ -1,12 +1,14 @@
 #!/bin/sh
 # Installs what the tests under e2e and the benchmark need of the machine: C
 # compilers and linkers for it and for arm64, the musl compiler driver, readelf,
-# openssl and the keys of Debian's archive. Everything else is fetched by the
-# tests themselves, without installing it. Safe to run again.
+# openssl, the keys of Debian's archive, and for the nodes of the test cluster
+# libseccomp's headers, ip, nft and mount. Everything else is fetched by the tests
+# themselves, without installing it. Safe to run again.
 set -eu
 
 tools='gcc libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross binutils musl-tools
-openssl ca-certificates debian-archive-keyring'
+openssl ca-certificates debian-archive-keyring
+libseccomp-dev pkg-config iproute2 nftables mount'
 
 fail() {
 	echo "e2e/setup.sh: $1" >&2

@@ -10,10 +10,12 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"github.com/gopherwood-dev/gopherwood/e2e/cluster"
 	"github.com/gopherwood-dev/gopherwood/internal/cli"
 )
 
 func main() {
+	cluster.Main()
 	delayGC()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal asks for an orderly end; from then on the default

@@ -96,7 +96,12 @@ Exit codes:
 		newVerify(a),
 		newVersions(a),
 		newPolicy(a),
+		newWebhook(a),
+		newFleet(a),
+		newInstall(a),
+		newUninstall(a),
 		newVersion(a),
+		newDev(a),
 		newCompletion(a),
 	)
 	return root

@@ -76,8 +76,8 @@ func (f *sizeFlag) Set(s string) error {
 	return err
 }
 
-// parseSize reads "1048576", "512KiB", "1.5 GiB" or "200MB": units of 1024 have
-// an i, those of 1000 have none.
+// parseSize reads "1048576", "512KiB", "1.5 GiB", "200MB" or, as Kubernetes writes
+// it, "256Mi": units of 1024 have an i, those of 1000 have none.
 func parseSize(s string) (int64, error) {
 	i := strings.IndexFunc(s, func(r rune) bool { return (r < '0' || r > '9') && r != '.' })
 	if i < 0 {
@@ -104,7 +104,7 @@ func sizeUnit(name string) (float64, bool) {
 		return 0, false
 	}
 	switch strings.ToLower(name[1:]) {
-	case "ib":
+	case "ib", "i":
 		return math.Pow(1024, float64(power)), true
 	case "b":
 		return math.Pow(1000, float64(power)), true

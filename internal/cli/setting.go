@@ -21,12 +21,19 @@ type setting struct {
 
 // addSetting gives cmd the flags of a setting.
 func addSetting(cmd *cobra.Command) *setting {
+	s := addMatrices(cmd)
+	cmd.Flags().Var(&s.today, "today", "the day to judge for, YYYY-MM-DD (default: today)")
+	return s
+}
+
+// addMatrices gives cmd the flags of a setting but for the day, for what runs for
+// more than one.
+func addMatrices(cmd *cobra.Command) *setting {
 	s := &setting{}
 	fl := cmd.Flags()
 	fl.StringArrayVar(&s.matrices, "matrix", nil,
 		"version matrix file instead of the built-in one; further ones are laid on top")
 	fl.BoolVar(&s.vendor, "vendor", false, "lay the built-in matrix of longer vendor support on top")
-	fl.Var(&s.today, "today", "the day to judge for, YYYY-MM-DD (default: today)")
 	return s
 }
 

@@ -28,6 +28,8 @@ func schemas(out files) error {
 		{"build", api.KindBuildList, &api.BuildList{}, false},
 		{"attachments", api.KindAttachmentList, &api.AttachmentList{}, false},
 		{"rebuild", api.KindRebuildReport, &api.RebuildReport{}, false},
+		{"fleet", api.KindFleetList, &api.FleetList{}, false},
+		{"fleet-diff", api.KindFleetDiff, &api.FleetDiff{}, false},
 		{"config", api.KindConfig, &api.Config{}, true},
 		{"policy", api.KindPolicy, &api.Policy{}, true},
 		{"matrix", api.KindVersionMatrix, &api.VersionMatrix{}, true},
