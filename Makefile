@@ -6,7 +6,9 @@ SHELL := bash
 # All packages of the workspace.
 packages := ./... ./sdk/... ./e2e/cluster/...
 # The packages that have tests with the build tag e2e.
-e2e := ./e2e/... ./e2e/cluster/... ./internal/facts/exe ./internal/image/attach ./internal/image/compile ./internal/kube/chart
+e2e := ./e2e ./internal/facts/exe ./internal/image/attach ./internal/image/compile ./internal/kube/chart
+# Those that start clusters, of which two at a time would disturb each other.
+clusters := ./e2e/cluster/... ./e2e/controlplane ./e2e/fullcluster
 crds := deploy/chart/files/crds
 platforms := linux/amd64 linux/arm64 darwin/arm64 windows/amd64
 
@@ -25,6 +27,8 @@ demo: build ## show what gopherwood does, on real programs
 .PHONY: test
 test: ## run the tests that need no more than Go
 	.ci/gotest $(packages)
+	@state=$$(go run ./e2e/controlplane/built); \
+	if [ "$$state" != built ]; then echo "$$state"; else .ci/gotest -tags controlplane -count=1 ./e2e/controlplane; fi
 
 .PHONY: check
 check: format vet lint arch generated tidy-check cross sdk-oldest self ## check everything that is not a test
@@ -38,7 +42,7 @@ format:
 .PHONY: vet
 vet:
 	go vet $(packages)
-	go vet -tags e2e $(e2e)
+	go vet -tags e2e $(e2e) $(clusters)
 
 .PHONY: lint
 lint:
@@ -96,6 +100,7 @@ self: build
 e2e: ## run the tests that need Debian, root and the kernel
 	e2e/setup.sh
 	.ci/gotest -tags e2e -count=1 -timeout 30m $(e2e)
+	.ci/gotest -tags e2e -count=1 -timeout 60m -p 1 $(clusters)
 
 .PHONY: bench
 bench: build ## measure speed and memory against other tools
