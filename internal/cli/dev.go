@@ -168,7 +168,7 @@ Never. A REF is what build writes:
   oci:DIR[:TAG]                    an OCI image layout; the image becomes DIR:TAG
   docker-archive:FILE[:NAME:TAG]   what "docker save" writes`,
 		Example: "  sudo -E gopherwood dev cluster load docker-archive:app.tar",
-		Args: needArgs(1, "at least one REF"),
+		Args:    needArgs(1, "at least one REF"),
 	}
 	name := addClusterName(cmd)
 	as := cmd.Flags().String("as", "", "what pods call the image")
