@@ -5,10 +5,16 @@
 //
 // Run it in the repository:
 //
-//	go run ./bench            # all parts
+//	go run ./bench            # the parts inspect and build
 //	go run ./bench inspect    # beside openssl, which hashes the files; `go version -m`,
 //	                          # which reads their build information; syft, which catalogs them
 //	go run ./bench build      # beside ko, which makes images from the same programs
+//	go run ./bench admission  # pods created through a real API server: what the webhooks add,
+//	                          # beside Kyverno with a policy about images; images never seen before
+//	go run ./bench fleet      # 5,000 pods on 2,000 simulated nodes: a whole scan, and staying up to date
+//
+// The last two take minutes and build a control plane the first time; they need no
+// rights, and run only when they are named.
 //
 // The files are Go executables of Debian packages and some that are built here;
 // the programs are Caddy, nats-server and gopherwood itself. What was fetched and
@@ -22,6 +28,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -30,9 +37,11 @@ import (
 	"syscall"
 
 	"github.com/gopherwood-dev/gopherwood/bench/machine"
+	"github.com/gopherwood-dev/gopherwood/e2e/cluster"
 )
 
 func main() {
+	cluster.Main() // this program is also a part of the clusters that it starts
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := bench(ctx, os.Args[1:])
@@ -54,36 +63,46 @@ type settings struct {
 	ko      string
 	output  string
 	prepare bool
+	write   bool
 	parts   []string
 }
 
 // The parts of the benchmark.
 const (
-	partInspect = "inspect"
-	partBuild   = "build"
+	partInspect   = "inspect"
+	partBuild     = "build"
+	partAdmission = "admission"
+	partFleet     = "fleet"
 )
+
+// measures are the parts by name.
+func measures() map[string]func(context.Context, settings, string, *report) error {
+	return map[string]func(context.Context, settings, string, *report) error{
+		partInspect: measureInspect, partBuild: measureBuild, partAdmission: measureAdmission, partFleet: measureFleet,
+	}
+}
 
 // parse reads the command line.
 func parse(args []string) (settings, error) {
 	var s settings
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.IntVar(&s.rounds, "rounds", 7, "how often each pair of commands is run, at least 3")
+	flags.IntVar(&s.rounds, "rounds", 7, "how often each pair of commands is run, and each slice of time of admission; at least 3")
 	flags.StringVar(&s.cache, "cache", "", "directory that keeps what was fetched and built (default $XDG_CACHE_HOME/gopherwood-bench)")
 	flags.StringVar(&s.command, "gopherwood", "", "the gopherwood to measure (default: built from this repository)")
 	flags.StringVar(&s.syft, "syft", "", "the syft to compare with (default: "+syft.String()+" is built once)")
 	flags.StringVar(&s.ko, "ko", "", "the ko to compare with (default: "+ko.String()+" is built once)")
 	flags.StringVar(&s.output, "o", "table", "output format: table or json")
 	flags.BoolVar(&s.prepare, "prepare", false, "only fetch and build what the benchmark needs")
+	flags.BoolVar(&s.write, "write", false, "really create the pods of admission, instead of server-side dry runs")
 	if err := flags.Parse(args); err != nil {
 		return s, err
 	}
-	all := []string{partInspect, partBuild}
 	if s.parts = flags.Args(); len(s.parts) == 0 {
-		s.parts = all
+		s.parts = []string{partInspect, partBuild}
 	}
 	for _, part := range s.parts {
-		if !slices.Contains(all, part) {
-			return s, fmt.Errorf("unexpected argument %q: the parts are %q", part, all)
+		if all := measures(); all[part] == nil {
+			return s, fmt.Errorf("unexpected argument %q: the parts are %q", part, slices.Sorted(maps.Keys(all)))
 		}
 	}
 	switch {
@@ -120,11 +139,7 @@ func bench(ctx context.Context, args []string) error {
 	}
 	report := report{Machine: machine.Describe(), Versions: map[string]string{}}
 	for _, part := range s.parts {
-		measure := measureInspect
-		if part == partBuild {
-			measure = measureBuild
-		}
-		if err := measure(ctx, s, work, &report); err != nil {
+		if err := measures()[part](ctx, s, work, &report); err != nil {
 			return fmt.Errorf("%s: %w", part, err)
 		}
 	}

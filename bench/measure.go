@@ -33,17 +33,24 @@ func timedIn(dir string, env []string, name string, args ...string) command {
 		cmd := exec.CommandContext(ctx, name, args...)
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), env...)
-		start := time.Now()
-		if _, err := capture(cmd); err != nil {
-			return cost{}, err
-		}
-		wall := time.Since(start)
-		usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-		if !ok {
-			return cost{}, fmt.Errorf("%s: this system does not tell how much memory a process used", name)
-		}
-		return cost{wall: wall, peak: usage.Maxrss * 1024}, nil
+		_, c, err := clocked(cmd)
+		return c, err
 	}
+}
+
+// clocked runs cmd and returns its standard output and what it took.
+func clocked(cmd *exec.Cmd) ([]byte, cost, error) {
+	start := time.Now()
+	out, err := capture(cmd)
+	if err != nil {
+		return nil, cost{}, err
+	}
+	wall := time.Since(start)
+	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !ok {
+		return nil, cost{}, fmt.Errorf("%s: this system does not tell how much memory a process used", cmd.Path)
+	}
+	return out, cost{wall: wall, peak: usage.Maxrss * 1024}, nil
 }
 
 // capture runs cmd and returns its standard output; an error carries what it said.

@@ -29,22 +29,26 @@ type report struct {
 // result is one measurement that has a limit.
 type result struct {
 	Name string `json:"name"`
-	// Unit is "ratio" or "bytes".
+	// Unit is "ratio", "bytes", "seconds", "count", or "cores": how many processors
+	// were busy.
 	Unit string `json:"unit"`
 	// Value is the median of all rounds; it passes when it is not over Limit.
 	Value float64 `json:"value"`
 	Limit float64 `json:"limit"`
 	// NoLimit is for what is measured to understand the others.
 	NoLimit bool `json:"noLimit,omitempty"`
-	// Least and Most are the smallest and the largest ratio of a round.
+	// Noise is set when the machine's noise hid what was to be measured: it does not
+	// pass.
+	Noise bool `json:"noise,omitempty"`
+	// Least and Most are the smallest and the largest value of a round.
 	Least float64 `json:"least,omitempty"`
 	Most  float64 `json:"most,omitempty"`
-	// Ours and Theirs are the median wall times in seconds.
+	// Ours and Theirs are the medians, in seconds, that a ratio compares.
 	Ours   float64 `json:"oursSeconds,omitempty"`
 	Theirs float64 `json:"theirsSeconds,omitempty"`
 }
 
-func (r result) passed() bool { return r.NoLimit || r.Value <= r.Limit }
+func (r result) passed() bool { return r.NoLimit || !r.Noise && r.Value <= r.Limit }
 
 // moduleVersion is the version that a program records of itself; empty when it
 // records none.
@@ -89,6 +93,8 @@ func (r report) write(w io.Writer, format string) error {
 		switch {
 		case res.NoLimit:
 			verdict, limit = "INFO", "-"
+		case res.Noise:
+			verdict = "NOISE"
 		case !res.passed():
 			verdict = "FAIL"
 		}
@@ -113,18 +119,31 @@ func (r report) missed() error {
 }
 
 func (r result) format(v float64) string {
-	if r.Unit == "ratio" {
+	switch {
+	case r.Unit == "ratio":
 		return fmt.Sprintf("%.2f×", v)
-	}
-	if v < 1e6 {
+	case r.Unit == "seconds" && v < 10:
+		return milliseconds(v)
+	case r.Unit == "seconds":
+		return fmt.Sprintf("%.1f s", v)
+	case r.Unit == "count":
+		return fmt.Sprintf("%.0f", v)
+	case r.Unit == "cores":
+		return fmt.Sprintf("%.1f %%", 100*v)
+	case v < 1e6:
 		return fmt.Sprintf("%.0f B", v)
 	}
 	return fmt.Sprintf("%.0f MB", v/1e6)
 }
 
+func milliseconds(s float64) string { return fmt.Sprintf("%.1f ms", 1000*s) }
+
 func (r result) spread() string {
 	if r.Most == 0 {
 		return "-"
+	}
+	if r.Unit != "ratio" {
+		return r.format(r.Least) + " - " + r.format(r.Most)
 	}
 	return fmt.Sprintf("%.2f-%.2f", r.Least, r.Most)
 }

@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/gopherwood-dev/gopherwood/e2e/debian"
+	"github.com/gopherwood-dev/gopherwood/e2e/gotool"
 )
 
 // The suites whose packages the tests use, oldest first, and the architecture
@@ -54,11 +54,11 @@ func usable() error {
 // cacheDir is where downloads are kept between runs.
 func cacheDir(t *testing.T) string {
 	t.Helper()
-	cache, err := os.UserCacheDir()
+	dir, err := gotool.CacheDir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return filepath.Join(cache, "gopherwood-e2e")
+	return dir
 }
 
 // openArchive returns the packages that the tests share between runs.

@@ -7,13 +7,13 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/registry"
+
+	"github.com/gopherwood-dev/gopherwood/e2e/gotool"
 )
 
 // registries are the servers that images are pushed to.
@@ -46,12 +46,10 @@ func inProcess(t *testing.T, referrers bool) string {
 // goTool returns a program that is built from its module once.
 func goTool(t *testing.T, path, version string) string {
 	t.Helper()
-	dir := filepath.Join(cacheDir(t), "bin", version)
-	file := filepath.Join(dir, filepath.Base(path))
-	if _, err := os.Stat(file); err == nil {
-		return file
+	file, err := gotool.Install(t.Context(), path, version)
+	if err != nil {
+		t.Fatal(err)
 	}
-	command(t, []string{"GOBIN=" + dir, "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=0"}, "go", "install", path+"@"+version)
 	return file
 }
 
