@@ -106,6 +106,10 @@ e2e: ## run the tests that need Debian, root and the kernel
 bench: build ## measure speed and memory against other tools
 	bench/run
 
+.PHONY: bench-kube
+bench-kube: build ## measure admission beside Kyverno, and the fleet, on a real control plane
+	bench/run admission fleet
+
 .PHONY: bench-cgo
 bench-cgo: ## measure what a call through cgo costs
 	CGO_ENABLED=1 go run ./bench/cgo
