@@ -282,7 +282,7 @@ func (k *kube) startWebhook(ctx context.Context, gopherwood, listen, registry st
 	if err != nil {
 		return nil, err
 	}
-	p, err := startProcess(ctx, k.dir, "webhook", []string{"GOMEMLIMIT=" + goMemoryLimit, "DOCKER_CONFIG=" + k.dir}, gopherwood,
+	p, err := startProcess(ctx, k.dir, "webhook", append(chartEnv(), "DOCKER_CONFIG="+k.dir), gopherwood,
 		"webhook", "--kubeconfig", kubeconfig, "--namespace", system, "--listen", listen, "--cert-name", "127.0.0.1",
 		"--health", health, "--metrics", "0", "--plain-http-registry", registry, "--cache-dir", filepath.Join(k.dir, "webhook-cache"))
 	if err != nil {
@@ -291,8 +291,8 @@ func (k *kube) startWebhook(ctx context.Context, gopherwood, listen, registry st
 	return p, p.waitFor(ctx, 60*time.Second, func() error { return answers("http://" + health + "/readyz") })
 }
 
-// goMemoryLimit is the GOMEMLIMIT that the chart sets.
-const goMemoryLimit = "180MiB"
+// chartEnv is the environment of the Go runtime that the chart sets.
+func chartEnv() []string { return []string{"GOMEMLIMIT=180MiB", "GOGC=400"} }
 
 // answers is nil when a URL answers with 200.
 func answers(url string) error {

@@ -30,8 +30,10 @@ type Images interface {
 type Policies interface {
 	// Match returns the policies about an object, sorted by name.
 	Match(namespace string, namespaceLabels, objectLabels map[string]string, kind string) []*gopolicy.Policy
-	// Ready reports whether all policies of the cluster have been seen.
+	// Ready reports whether all policies of the cluster have been seen, and
+	// Mutating whether one of them wants something filled in.
 	Ready() bool
+	Mutating() bool
 }
 
 // Keychains finds the credentials that the kubelet would pull with;

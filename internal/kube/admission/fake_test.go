@@ -102,6 +102,8 @@ func (c *cluster) Match(ns string, nsLabels, labels map[string]string, kind stri
 
 func (c *cluster) Ready() bool { return !c.unready }
 
+func (c *cluster) Mutating() bool { return c.policies.Mutating() }
+
 func (c *cluster) Phase(ctx context.Context, handler, phase string) (context.Context, func()) {
 	return ctx, func() {}
 }

@@ -16,7 +16,7 @@ import (
 // mutate fills in what the policies want filled in of a new Pod. Templates stay
 // as they were written, so that no tool sees a difference to what it applied.
 func (h *Handler) mutate(ctx context.Context, req *admissionv1.AdmissionRequest, due time.Time) answer {
-	if req.Operation != admissionv1.Create || req.SubResource != "" {
+	if req.Operation != admissionv1.Create || req.SubResource != "" || h.Policies.Ready() && !h.Policies.Mutating() {
 		return admit(OutcomeSkipped)
 	}
 	if soon := time.Now().Add(h.MutateWait); soon.Before(due) {

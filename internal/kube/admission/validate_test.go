@@ -355,7 +355,9 @@ func TestUnready(t *testing.T) {
 	} {
 		for _, path := range []string{admission.PathValidate, admission.PathMutate} {
 			c := filled(t)
-			c.policy("base", base("", ""))
+			spec := base("", "")
+			spec.Mutate = &v1alpha1.Mutate{PinDigest: true}
+			c.policy("base", spec)
 			broken(c)
 			mux := http.NewServeMux()
 			c.handler().Register(mux)

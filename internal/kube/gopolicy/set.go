@@ -28,6 +28,8 @@ type Set struct {
 type view struct {
 	cluster   []*Policy
 	namespace map[string][]*Policy
+	// mutating is true when one of them wants something filled in.
+	mutating bool
 }
 
 // entry is what is known of an object.
@@ -135,7 +137,9 @@ func (s *Set) Remove(o Object) {
 func (s *Set) publish() {
 	v := &view{namespace: map[string][]*Policy{}}
 	for _, e := range s.entries {
-		switch p := e.outcome.InForce; {
+		p := e.outcome.InForce
+		v.mutating = v.mutating || p != nil && p.Spec.Mutate != nil
+		switch {
 		case p == nil:
 		case p.Namespace == "":
 			v.cluster = append(v.cluster, p)
@@ -187,6 +191,13 @@ func (p *Policy) matches(namespaceLabels, objectLabels map[string]string, kind s
 	return (len(p.Spec.Match.Kinds) == 0 || slices.Contains(p.Spec.Match.Kinds, kind)) &&
 		(p.namespaces == nil || p.namespaces.Matches(labels.Set(namespaceLabels))) &&
 		(p.objects == nil || p.objects.Matches(labels.Set(objectLabels)))
+}
+
+// Mutating reports whether any policy in force wants something filled in, wherever
+// it applies.
+func (s *Set) Mutating() bool {
+	v := s.view.Load()
+	return v != nil && v.mutating
 }
 
 // All returns all policies in force, sorted by name.

@@ -393,3 +393,21 @@ func TestBombIsJudgedInTime(t *testing.T) {
 func setting() policy.Setting {
 	return policy.Setting{Today: time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC), Matrix: matrix.Embedded(false)}
 }
+
+func TestMutating(t *testing.T) {
+	var set Set
+	plain := cluster("plain", 1, v1alpha1.GoPolicySpec{})
+	filling := cluster("filling", 1, v1alpha1.GoPolicySpec{Mutate: &v1alpha1.Mutate{PinDigest: true}})
+	set.Apply(plain)
+	if set.Mutating() {
+		t.Error("a policy that fills in nothing counts")
+	}
+	set.Apply(filling)
+	if !set.Mutating() {
+		t.Error("a policy that fills in something does not count")
+	}
+	set.Remove(filling)
+	if set.Mutating() {
+		t.Error("a policy that is gone counts")
+	}
+}
