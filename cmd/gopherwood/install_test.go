@@ -28,7 +28,9 @@ func TestInstall(t *testing.T) {
 	}
 	proxy, bin := t.TempDir(), t.TempDir()
 	publish(t, proxy, path, root)
-	publish(t, proxy, path+"/sdk", filepath.Join(root, "sdk"))
+	for _, nested := range []string{"sdk", "e2e/cluster"} {
+		publish(t, proxy, path+"/"+nested, filepath.Join(root, nested))
+	}
 
 	cmd := exec.Command("go", "install", "-modcacherw", path+"/cmd/gopherwood@"+version)
 	cmd.Dir = t.TempDir()

@@ -131,6 +131,13 @@ func (c *cluster) node(name, arch string, labels map[string]string) {
 	c.nodes.OnAdd(n, false)
 }
 
+// kernelNode is a node that says which kernel it has.
+func (c *cluster) kernelNode(name, kernel string) {
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	n.Status.NodeInfo = corev1.NodeSystemInfo{OperatingSystem: "linux", Architecture: "amd64", KernelVersion: kernel}
+	c.nodes.OnAdd(n, false)
+}
+
 func newCluster(t testing.TB) *cluster {
 	return &cluster{t: t, images: map[string]*images.Image{}, errs: map[string]error{}, slow: map[string]bool{},
 		today: time.Date(2026, 11, 27, 9, 0, 0, 0, time.UTC)}

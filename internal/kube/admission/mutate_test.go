@@ -129,7 +129,7 @@ func TestMutateEverything(t *testing.T) {
 	class := "gvisor"
 	want.Spec.RuntimeClassName = &class
 	want.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "GOMEMLIMIT", Value: "94371840B"}, {Name: "GOMAXPROCS", Value: "3"}}
-	want.Annotations = map[string]string{admission.AnnotationArch: "amd64", admission.AnnotationOS: "linux", admission.AnnotationLevel: "2"}
+	want.Annotations = map[string]string{admission.AnnotationArch: "amd64", admission.AnnotationOS: "linux", admission.AnnotationLevel: "2", admission.AnnotationKernel: "3.2"}
 	want.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
 		NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{
 			{Key: "kubernetes.io/arch", Operator: "In", Values: []string{"amd64"}},

@@ -9,20 +9,24 @@ import (
 
 	"github.com/gopherwood-dev/gopherwood/api"
 	"github.com/gopherwood-dev/gopherwood/internal/kube/nodes"
+	"github.com/gopherwood-dev/gopherwood/internal/policy/matrix"
 )
 
 // The annotations of a Pod that say what its images need of a node: lists
-// separated by commas, and a number.
+// separated by commas, and numbers.
 const (
 	AnnotationOS    = "gopherwood.dev/needs-os"
 	AnnotationArch  = "gopherwood.dev/needs-arch"
 	AnnotationLevel = "gopherwood.dev/needs-amd64-level"
+	// AnnotationKernel is the oldest Linux kernel, as "major.minor".
+	AnnotationKernel = "gopherwood.dev/needs-kernel"
 )
 
 // needs is what all containers of a Pod need together.
 type needs struct {
 	platforms []api.Platform // without levels
 	level     int
+	kernel    matrix.Kernel
 }
 
 // needsOf returns what the platforms of all images have in common.
@@ -35,6 +39,9 @@ func needsOf(all []examined) needs {
 			continue
 		}
 		out.level = max(out.level, n.level)
+		if out.kernel.Before(n.kernel) {
+			out.kernel = n.kernel
+		}
 		has := basePlatforms(n.platforms)
 		if first {
 			out.platforms, first = has, false
@@ -67,6 +74,9 @@ func (p *patcher) place(n needs, all []nodes.Node) {
 	say := []variable{{AnnotationArch, strings.Join(archs, ",")}, {AnnotationOS, strings.Join(systems, ",")}}
 	if n.level > 1 {
 		say = append(say, variable{AnnotationLevel, strconv.Itoa(n.level)})
+	}
+	if n.kernel != (matrix.Kernel{}) {
+		say = append(say, variable{AnnotationKernel, n.kernel.String()})
 	}
 	p.annotate(say)
 	p.require(requirements(n, systems, archs, all))

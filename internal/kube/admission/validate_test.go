@@ -298,7 +298,10 @@ func TestNoNode(t *testing.T) {
 			c.node("a", "amd64", map[string]string{nodes.LevelLabel: "2"})
 			c.node("b", "amd64", map[string]string{nodes.LevelLabel: "1"})
 		}, pod(needs3), false, "is for linux/amd64 and needs x86-64-v3; the nodes that it may run on are linux/amd64/v1 (1 node), linux/amd64/v2 (1 node)"},
-		"a level is unknown": {func(c *cluster) { c.node("a", "amd64", nil) }, pod(needs3), true, ""},
+		"kernels too old": {func(c *cluster) { c.kernelNode("a", "2.6.32-754.el6"); c.kernelNode("b", "3.1.10") }, pod(goodImage), false,
+			"the program in the image registry.example/team/good:v1 of container a needs Linux 3.2; the newest kernel of the nodes that it may run on is 3.1"},
+		"one kernel is new enough": {func(c *cluster) { c.kernelNode("a", "2.6.32"); c.kernelNode("b", "6.12.1-cloud") }, pod(goodImage), true, ""},
+		"a level is unknown":       {func(c *cluster) { c.node("a", "amd64", nil) }, pod(needs3), true, ""},
 		"containers that exclude one another": {func(c *cluster) { c.node("a", "amd64", nil); c.node("b", "arm64", nil) }, pod(goodImage, armImage), false,
 			"container a is for linux/amd64; the image registry.example/team/arm:v1 of container b is for linux/arm64; the nodes"},
 	} {

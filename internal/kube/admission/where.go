@@ -11,6 +11,7 @@ import (
 	"github.com/gopherwood-dev/gopherwood/api"
 	"github.com/gopherwood-dev/gopherwood/internal/facts"
 	"github.com/gopherwood-dev/gopherwood/internal/kube/nodes"
+	"github.com/gopherwood-dev/gopherwood/internal/policy/matrix"
 )
 
 // ruleNoNode is the rule of workloads that no node can run.
@@ -40,6 +41,8 @@ type where struct {
 	platforms []api.Platform
 	// level is the lowest x86-64 level that is known of the nodes, 0 for none.
 	level int
+	// kernel is the newest that one of the Linux nodes has; zero when none is known.
+	kernel matrix.Kernel
 	// cpus is the most processors that one of the nodes has, 0 when not known.
 	cpus int64
 }
@@ -81,6 +84,9 @@ func (w *where) add(n *nodes.Node) {
 	if c.level > 0 && (w.level == 0 || c.level < w.level) {
 		w.level = c.level
 	}
+	if k, ok := matrix.ParseKernel(n.Kernel); ok && n.Platform.OS == "linux" && w.kernel.Before(k) {
+		w.kernel = k
+	}
 	w.cpus = max(w.cpus, n.CPUs)
 }
 
@@ -113,6 +119,9 @@ type need struct {
 	platforms []api.Platform
 	// level is the x86-64 level that its program insists on for amd64.
 	level int
+	// kernel is the oldest Linux kernel that its program runs on; zero when that is
+	// not known.
+	kernel matrix.Kernel
 }
 
 // needOf returns what a container needs; ok is false when its image is not known.
@@ -123,6 +132,9 @@ func needOf(e *examined) (n need, ok bool) {
 	n = need{name: e.Name, image: e.Image, platforms: e.image.Available}
 	for _, s := range pulled(e.image.Subjects) {
 		n.level = max(n.level, levelOf(s))
+		if k := kernelOf(s); n.kernel.Before(k) {
+			n.kernel = k
+		}
 	}
 	return n, true
 }
@@ -137,6 +149,17 @@ func levelOf(s *facts.Subject) int {
 		}
 	}
 	return level
+}
+
+// kernelOf is the oldest Linux kernel that the Go program runs on which a subject
+// starts; zero for other programs.
+func kernelOf(s *facts.Subject) matrix.Kernel {
+	for i := range s.Files {
+		if f := &s.Files[i]; f.Entrypoint && f.Go != nil && f.Platform.OS == "linux" {
+			return matrix.KernelFloor(f.Go.Version, f.Platform.Arch)
+		}
+	}
+	return matrix.Kernel{}
 }
 
 // levelNumber reads an x86-64 level such as "v3"; 0 when there is none.
@@ -184,7 +207,7 @@ func nowhere(w *where, all []examined) *api.Finding {
 	}
 	for _, c := range w.classes {
 		if !slices.ContainsFunc(needs, func(n need) bool { return !n.fits(c) }) {
-			return nil
+			return tooOld(w, needs)
 		}
 	}
 	f := &api.Finding{Rule: ruleNoNode, Severity: api.Deny,
@@ -202,6 +225,21 @@ func nowhere(w *where, all []examined) *api.Finding {
 	}
 	f.Message = strings.Join(parts, "; ") + "; the nodes that it may run on are " + w.String()
 	return f
+}
+
+// tooOld is the finding that a program needs a newer kernel than any of the nodes
+// has; nil when one is new enough, or none is known.
+func tooOld(w *where, needs []need) *api.Finding {
+	for _, n := range needs {
+		if w.kernel == (matrix.Kernel{}) || !w.kernel.Before(n.kernel) {
+			continue
+		}
+		return &api.Finding{Rule: ruleNoNode, Severity: api.Deny,
+			Message: fmt.Sprintf("the program in the image %s of container %s needs Linux %s; the newest kernel of the nodes that it may run on is %s",
+				n.image, n.name, n.kernel, w.kernel),
+			Hint: "update the nodes, let the pod run on newer ones, or build the program with a Go version that still runs there"}
+	}
+	return nil
 }
 
 func (n *need) describe() string {
