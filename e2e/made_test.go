@@ -52,7 +52,7 @@ func TestRealPrograms(t *testing.T) {
 func ownModule(t *testing.T) string {
 	t.Helper()
 	dir := tempDir(t)
-	for _, name := range []string{"go.mod", "go.sum", "go.work", "go.work.sum", "api", "cmd", "internal", "sdk"} {
+	for _, name := range []string{"go.mod", "go.sum", "go.work", "go.work.sum", "api", "cmd", "internal", "sdk", "deploy", "e2e"} {
 		command(t, nil, "cp", "--recursive", filepath.Join("..", name), dir)
 	}
 	return dir
