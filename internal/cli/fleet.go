@@ -118,13 +118,8 @@ could be listed.`,
 	format := addFormat(cmd, render.Table, render.JSON, render.YAML, render.SARIF, render.HTML, render.Markdown)
 	verbose := cmd.Flags().BoolP("verbose", "v", false, "print everything of each container")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		list, err := f.scan(cmd, a)
+		list, err := f.show(cmd, a, format.value, *verbose, render.FleetFacts)
 		if err != nil {
-			return err
-		}
-		look := a.look
-		look.Verbose = *verbose
-		if err := render.FleetFacts(a.stdout, format.value, list, look, buildVersion().Version); err != nil {
 			return err
 		}
 		return partial(1, len(list.Errors))
@@ -150,13 +145,8 @@ something could not be listed or read; 1 when no pods could be listed.`,
 	format := addFormat(cmd, render.Table, render.JSON, render.YAML, render.SARIF, render.HTML, render.Markdown)
 	verbose := cmd.Flags().BoolP("verbose", "v", false, "also print what is passed, for information or exempted")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		list, err := f.scan(cmd, a)
+		list, err := f.show(cmd, a, format.value, *verbose, render.FleetVerdicts)
 		if err != nil {
-			return err
-		}
-		look := a.look
-		look.Verbose = *verbose
-		if err := render.FleetVerdicts(a.stdout, format.value, list, look, buildVersion().Version); err != nil {
 			return err
 		}
 		if list.Summary.Verdicts[api.Deny] > 0 {
@@ -165,6 +155,18 @@ something could not be listed or read; 1 when no pods could be listed.`,
 		return partial(1, len(list.Errors))
 	}
 	return cmd
+}
+
+// show scans a cluster and prints what it finds.
+func (f *fleetFlags) show(cmd *cobra.Command, a *app, format render.Format, verbose bool,
+	print func(io.Writer, render.Format, *api.FleetList, render.Layout, string) error) (*api.FleetList, error) {
+	list, err := f.scan(cmd, a)
+	if err != nil {
+		return nil, err
+	}
+	look := a.look
+	look.Verbose = verbose
+	return list, print(a.stdout, format, list, look, buildVersion().Version)
 }
 
 func newFleetReport(a *app) *cobra.Command {

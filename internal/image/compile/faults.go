@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gopherwood-dev/gopherwood/internal/base/spelling"
 	"github.com/gopherwood-dev/gopherwood/sdk/fault"
 )
 
@@ -70,27 +71,6 @@ func (b *build) explain(ctx context.Context, err error) error {
 // near returns the three names closest to name, the closest first.
 func near(name string, all []string) []string {
 	sorted := slices.Clone(all)
-	slices.SortStableFunc(sorted, func(x, y string) int { return distance(name, x) - distance(name, y) })
+	slices.SortStableFunc(sorted, func(x, y string) int { return spelling.Distance(name, x) - spelling.Distance(name, y) })
 	return sorted[:min(3, len(sorted))]
-}
-
-// distance is the Levenshtein distance of two names, in bytes.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

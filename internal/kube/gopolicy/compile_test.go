@@ -114,7 +114,7 @@ func FuzzValidate(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var spec v1alpha1.GoPolicySpec
 		if json.Unmarshal(data, &spec) != nil {
-			t.Skip()
+			return // no spec at all
 		}
 		problems := Validate(&spec)
 		var s Set
