@@ -225,7 +225,7 @@ func (f *fleetBench) controller(ctx context.Context) ([]result, error) {
 		return nil, err
 	}
 	begin := time.Now()
-	p, err := startProcess(ctx, f.dir, "fleet", append(chartEnv(), "DOCKER_CONFIG="+f.dir), f.gopherwood,
+	p, err := startProcess(ctx, f.dir, "fleet", append(chartEnv("100"), "DOCKER_CONFIG="+f.dir), f.gopherwood,
 		"fleet", "controller", "--kubeconfig", kubeconfig, "--namespace", system, "--health", "0", "--metrics", metrics,
 		"--plain-http-registry", f.registry.host, "--cache-dir", filepath.Join(f.dir, "fleet-cache"))
 	if err != nil {

@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/yaml"
 
 	"github.com/gopherwood-dev/gopherwood/e2e/cluster"
@@ -79,6 +80,7 @@ func (k *kube) connect() error {
 	if k.http, err = rest.HTTPClientFor(config); err != nil {
 		return err
 	}
+	log.SetLogger(logr.Discard()) // else the library complains
 	k.api, err = client.New(config, client.Options{})
 	return err
 }
@@ -282,7 +284,7 @@ func (k *kube) startWebhook(ctx context.Context, gopherwood, listen, registry st
 	if err != nil {
 		return nil, err
 	}
-	p, err := startProcess(ctx, k.dir, "webhook", append(chartEnv(), "DOCKER_CONFIG="+k.dir), gopherwood,
+	p, err := startProcess(ctx, k.dir, "webhook", append(chartEnv("400"), "DOCKER_CONFIG="+k.dir), gopherwood,
 		"webhook", "--kubeconfig", kubeconfig, "--namespace", system, "--listen", listen, "--cert-name", "127.0.0.1",
 		"--health", health, "--metrics", "0", "--plain-http-registry", registry, "--cache-dir", filepath.Join(k.dir, "webhook-cache"))
 	if err != nil {
@@ -292,7 +294,7 @@ func (k *kube) startWebhook(ctx context.Context, gopherwood, listen, registry st
 }
 
 // chartEnv is the environment of the Go runtime that the chart sets.
-func chartEnv() []string { return []string{"GOMEMLIMIT=180MiB", "GOGC=400"} }
+func chartEnv(gogc string) []string { return []string{"GOMEMLIMIT=180MiB", "GOGC=" + gogc} }
 
 // answers is nil when a URL answers with 200.
 func answers(url string) error {

@@ -161,9 +161,7 @@ func TestExemptions(t *testing.T) {
 			} {
 				t.Run(test.name, func(t *testing.T) {
 					namespace := newNamespace(t)
-					p := goPolicy(namespace, "p", func(s *v1alpha1.GoPolicySpec) {
-						s.Exemptions = []v1alpha1.Exemption{{Rule: "go/supported", Ref: test.ref, Owner: "team-x", Reason: "being rebuilt", Expires: test.expires.Format(time.DateOnly)}}
-					})
+					p := goPolicy(namespace, "p", exempting(test.ref, test.expires))
 					inForce(t, p)
 					err := lab.api.Create(t.Context(), pod(namespace, "app", old))
 					if test.excused {

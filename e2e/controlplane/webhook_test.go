@@ -212,13 +212,19 @@ const drain = 2 * time.Second
 // balancer.
 func startReplica(t *testing.T, flags ...string) replica {
 	t.Helper()
-	r := replica{startProcess(t, webhookName, func(p *process) []string {
+	r := launchReplica(t, flags...)
+	until(t, 30*time.Second, "webhook is ready", r.ready)
+	return r
+}
+
+// launchReplica starts a webhook.
+func launchReplica(t *testing.T, flags ...string) replica {
+	t.Helper()
+	return replica{startProcess(t, webhookName, func(p *process) []string {
 		return append([]string{
 			"webhook", "--listen", p.serving, "--cert-name", "127.0.0.1", "--drain-delay", drain.String(),
 		}, flags...)
 	})}
-	until(t, 30*time.Second, "webhook is ready", r.ready)
-	return r
 }
 
 // join sends requests to the replica until the test ends.

@@ -88,6 +88,13 @@ func unknown(u v1alpha1.OnUnknown) func(*v1alpha1.GoPolicySpec) {
 	return func(s *v1alpha1.GoPolicySpec) { s.OnUnknown = u }
 }
 
+// exempting excuses unsupported Go versions of images until the end of a day.
+func exempting(ref string, expires time.Time) func(*v1alpha1.GoPolicySpec) {
+	return func(s *v1alpha1.GoPolicySpec) {
+		s.Exemptions = []v1alpha1.Exemption{{Rule: "go/supported", Ref: ref, Owner: "team-x", Reason: "being rebuilt", Expires: expires.UTC().Format(time.DateOnly)}}
+	}
+}
+
 // inForce applies a policy and waits until the webhook says that it is in force.
 func inForce(t *testing.T, p *v1alpha1.GoPolicy) {
 	t.Helper()

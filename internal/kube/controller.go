@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"time"
 
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
@@ -67,6 +68,8 @@ func RunController(ctx context.Context, opt ControllerOptions) error {
 	}
 	defer flush(tracing, opt.Log)
 	metrics := telemetry.New(opt.Build, tracing)
+	clock := &apiClock{}
+	opt.Config = clock.watch(opt.Config)
 	m, err := newManager(opt.Config, bridge(opt.Log), election{opt.Elect, opt.Namespace, opt.Lease})
 	if err != nil {
 		return err
@@ -76,7 +79,7 @@ func RunController(ctx context.Context, opt ControllerOptions) error {
 	defer store.Close()
 
 	set := &gopolicy.Set{}
-	controller, err := newFleet(opt, m, set, store)
+	controller, err := newFleet(opt, m, set, store, clock.Now)
 	if err != nil {
 		return err
 	}
@@ -98,7 +101,7 @@ func RunController(ctx context.Context, opt ControllerOptions) error {
 }
 
 // newFleet returns the controller, connected with the cluster of m.
-func newFleet(opt ControllerOptions, m manager.Manager, set *gopolicy.Set, store *images.Store) (*fleet.Controller, error) {
+func newFleet(opt ControllerOptions, m manager.Manager, set *gopolicy.Set, store *images.Store, now func() time.Time) (*fleet.Controller, error) {
 	cluster, err := fleet.NewCluster("", opt.Config)
 	if err != nil {
 		return nil, err
@@ -106,8 +109,9 @@ func newFleet(opt ControllerOptions, m manager.Manager, set *gopolicy.Set, store
 	o := fleet.Options{
 		Kube: cluster.Kube, Metadata: cluster.Metadata,
 		Images: store, Keychains: nobody{},
-		Policies:         &fleet.ClusterPolicies{Set: set, Judge: &verdict.Judge{Matrix: opt.Matrix}, Client: m.GetClient()},
+		Policies:         &fleet.ClusterPolicies{Set: set, Judge: &verdict.Judge{Matrix: opt.Matrix, Now: now}, Client: m.GetClient()},
 		Matrix:           opt.Matrix,
+		Now:              now,
 		Workers:          opt.Workers,
 		ReportsPerSecond: opt.ReportsPerSecond,
 		Log:              opt.Log,

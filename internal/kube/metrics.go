@@ -11,7 +11,6 @@ import (
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/gopherwood-dev/gopherwood/api/k8s/v1alpha1"
-	"github.com/gopherwood-dev/gopherwood/internal/kube/certs"
 	"github.com/gopherwood-dev/gopherwood/internal/kube/gopolicy"
 	"github.com/gopherwood-dev/gopherwood/internal/kube/telemetry"
 )
@@ -33,7 +32,7 @@ func (libraries) Gather() ([]*dto.MetricFamily, error) {
 }
 
 // measureCertificate adds when the certificate ends.
-func measureCertificate(m *telemetry.Metrics, c certificates, clock *certs.Clock) {
+func measureCertificate(m *telemetry.Metrics, c certificates, clock *apiClock) {
 	m.Gauge("certificate_expiry_timestamp_seconds", "When the serving certificate ends, in Unix time; 0 for none.", func() float64 {
 		at := c.Expires()
 		if at.IsZero() {

@@ -98,7 +98,7 @@ type webhook struct {
 	opt     WebhookOptions
 	log     *slog.Logger
 	library logr.Logger // what the libraries of Kubernetes log to
-	clock   *certs.Clock
+	clock   *apiClock
 	set     *gopolicy.Set
 	nodes   *nodes.Watch
 	certs   certificates
@@ -129,10 +129,11 @@ func RunWebhook(ctx context.Context, opt WebhookOptions) error {
 	}
 	defer flush(tracing, opt.Log)
 	w := &webhook{
-		opt: opt, log: opt.Log, library: bridge(opt.Log), clock: &certs.Clock{}, set: &gopolicy.Set{}, nodes: &nodes.Watch{}, health: &health{},
+		opt: opt, log: opt.Log, library: bridge(opt.Log), clock: &apiClock{}, set: &gopolicy.Set{}, nodes: &nodes.Watch{}, health: &health{},
 		metrics: telemetry.New(opt.Build, tracing),
 	}
-	if w.manager, err = newManager(opt.Config, w.library, election{}); err != nil {
+	w.opt.Config = w.clock.watch(opt.Config)
+	if w.manager, err = newManager(w.opt.Config, w.library, election{}); err != nil {
 		return err
 	}
 	if w.certs, err = w.newCertificates(); err != nil {
@@ -161,11 +162,9 @@ func (w *webhook) newCertificates() (certificates, error) {
 	if c.Dir != "" {
 		return certs.NewDir(c.Dir, w.log), nil
 	}
-	cfg := rest.CopyConfig(w.opt.Config)
-	cfg.Wrap(w.clock.Wrap)
-	direct, err := client.NewWithWatch(cfg, client.Options{Scheme: w.manager.GetScheme()})
+	direct, err := client.NewWithWatch(w.opt.Config, client.Options{Scheme: w.manager.GetScheme()})
 	if err != nil {
-		return nil, &fault.Error{Code: fault.Unavailable, Op: "connect to the cluster", Input: cfg.Host, Err: err}
+		return nil, &fault.Error{Code: fault.Unavailable, Op: "connect to the cluster", Input: w.opt.Config.Host, Err: err}
 	}
 	names := certs.Names{DNS: serviceNames(w.opt.Service, w.opt.Namespace)}
 	names.DNS = append(names.DNS, c.Extra.DNS...)
@@ -193,7 +192,7 @@ func (w *webhook) handler(store *images.Store) http.Handler {
 		Policies:   w.set,
 		Keychains:  keychains,
 		Namespaces: &namespaces{cached: w.manager.GetClient(), live: w.manager.GetAPIReader()},
-		Judge:      &verdict.Judge{Matrix: w.opt.Matrix},
+		Judge:      &verdict.Judge{Matrix: w.opt.Matrix, Now: w.clock.Now},
 		Nodes:      w.nodes,
 		Observe:    w.metrics,
 		Log:        w.log,
@@ -367,7 +366,7 @@ func (w *webhook) elected(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	writer := &gopolicy.StatusWriter{Client: m.GetClient(), Set: w.set}
+	writer := &gopolicy.StatusWriter{Client: m.GetClient(), Set: w.set, Now: w.clock.Now}
 	if err := writer.SetupWithManager(m); err != nil {
 		return &fault.Error{Code: fault.Internal, Op: "start", Err: err}
 	}

@@ -61,8 +61,7 @@ seccompProfile: {type: RuntimeDefault}
 {{/* The environment of every container: dict root, values (of the component). */}}
 {{- define "gopherwood.env" -}}
 - {name: GOMEMLIMIT, value: {{ .values.goMemLimit | quote }}}
-{{- /* Collections are rare, and answers then wait less for them; the limit bounds the memory. */}}
-- {name: GOGC, value: "400"}
+- {name: GOGC, value: {{ .values.goGC | quote }}}
 - {name: TMPDIR, value: /var/cache/gopherwood}
 - name: POD_NAMESPACE
   valueFrom: {fieldRef: {fieldPath: metadata.namespace}}

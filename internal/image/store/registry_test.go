@@ -108,7 +108,8 @@ func TestLastingFaults(t *testing.T) {
 		{"breaks off", once(always, "PATCH", "uploads", abort(70_000)), fault.Unavailable, "upload sha256:"},
 		{"stops reading", once(always, "PATCH", "uploads", func(_ http.ResponseWriter, req *http.Request) {
 			_, _ = io.CopyN(io.Discard, req.Body, 1000)
-			time.Sleep(time.Second)
+			time.Sleep(time.Second) // longer than a client waits
+			panic(http.ErrAbortHandler)
 		}), fault.Unavailable, ""},
 		{"stores another manifest", once(always, "PUT", "manifests", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Docker-Content-Digest", "sha256:"+strings.Repeat("0", 64))

@@ -2,9 +2,7 @@ package certs_test
 
 import (
 	"encoding/pem"
-	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,34 +64,5 @@ func TestDir(t *testing.T) {
 	d.Load()
 	if now, err := d.GetCertificate(nil); err != nil || now == served {
 		t.Errorf("serves the old certificate: %v", err)
-	}
-}
-
-// server answers with a clock of its own.
-type server struct{ ahead time.Duration }
-
-func (s server) RoundTrip(*http.Request) (*http.Response, error) {
-	h := http.Header{"Date": {time.Now().Add(s.ahead).UTC().Format(http.TimeFormat)}}
-	return &http.Response{StatusCode: 200, Header: h, Body: io.NopCloser(strings.NewReader(""))}, nil
-}
-
-func TestClock(t *testing.T) {
-	for _, ahead := range []time.Duration{0, time.Second, 48 * time.Hour, -48 * time.Hour} {
-		var c certs.Clock
-		if c.Offset() != 0 {
-			t.Error("an offset before any answer")
-		}
-		r, err := http.NewRequest(http.MethodGet, "https://server/", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp, err := c.Wrap(server{ahead}).RoundTrip(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = resp.Body.Close()
-		if off := (c.Offset() - ahead).Abs(); off > 3*time.Second {
-			t.Errorf("%s ahead is taken for %s", ahead, c.Offset())
-		}
 	}
 }

@@ -1,16 +1,18 @@
-package certs
+package kube
 
 import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"k8s.io/client-go/rest"
 )
 
-// Clock is the time of the API server, as far as its answers tell. Validity is
-// measured by it, since the API server is who checks the certificates: a replica
-// on a node whose clock is wrong must not issue what is not valid yet, nor take
-// for expired what is not.
-type Clock struct {
+// apiClock is the time of the API server, as far as its answers tell. Verdicts and
+// certificates are measured by it, so that all replicas agree: one on a node whose
+// clock is wrong must not issue what is not valid yet, nor excuse or support what
+// no longer is.
+type apiClock struct {
 	offset atomic.Int64 // nanoseconds that the API server is ahead
 }
 
@@ -19,16 +21,21 @@ type Clock struct {
 const tolerance = 5 * time.Second
 
 // Now returns the API server's time, this machine's until it has answered.
-func (c *Clock) Now() time.Time { return time.Now().Add(c.Offset()) }
+func (c *apiClock) Now() time.Time { return time.Now().Add(c.Offset()) }
 
 // Offset returns how far the API server's clock is ahead of this machine's.
-func (c *Clock) Offset() time.Duration { return time.Duration(c.offset.Load()) }
+func (c *apiClock) Offset() time.Duration { return time.Duration(c.offset.Load()) }
 
-// Wrap returns a transport that reads the time in the answers that next gets.
-func (c *Clock) Wrap(next http.RoundTripper) http.RoundTripper { return &clocked{c, next} }
+// watch returns cfg such that the time is read in the answers to all of its
+// clients.
+func (c *apiClock) watch(cfg *rest.Config) *rest.Config {
+	cfg = rest.CopyConfig(cfg)
+	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return &clocked{c, next} })
+	return cfg
+}
 
 type clocked struct {
-	clock *Clock
+	clock *apiClock
 	next  http.RoundTripper
 }
 
