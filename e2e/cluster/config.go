@@ -3,6 +3,8 @@ package cluster
 import (
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 
@@ -35,6 +37,11 @@ type Config struct {
 	ControllerFlags map[string]string `json:"controllerFlags,omitempty"`
 	SchedulerFlags  map[string]string `json:"schedulerFlags,omitempty"`
 	KubeletFlags    map[string]string `json:"kubeletFlags,omitempty"`
+	// Runtimes are more OCI runtimes of the nodes, by the handler that a RuntimeClass
+	// names (a DNS label): each a directory of this machine with the program "runtime"
+	// in it, which the nodes see as /opt/runtimes/HANDLER. Their own runc is
+	// /opt/gopherwood/runc.
+	Runtimes map[string]string `json:"runtimes,omitempty"`
 	// Progress takes what happens.
 	Progress Progress `json:"-"`
 }
@@ -59,8 +66,19 @@ func (c *Config) check() error {
 	case c.Nodes > 0 && runtime.GOOS != "linux":
 		return unsupportedNodes()
 	}
+	for handler, dir := range c.Runtimes {
+		if !validName(handler) || handler == "runc" {
+			return wrong("runtime %q: a handler has up to 32 of a-z, 0-9 and -, and is not runc", handler)
+		}
+		if _, err := os.Stat(filepath.Join(dir, runtimeProgram)); err != nil {
+			return wrong("runtime %s: %w", handler, err)
+		}
+	}
 	return nil
 }
+
+// runtimeProgram is the program of one of Config's Runtimes in its directory.
+const runtimeProgram = "runtime"
 
 func unsupportedNodes() error {
 	return &fault.Error{

@@ -8,21 +8,25 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 // nodeBoot is what a node's process 1 is told.
 type nodeBoot struct {
-	Name    string   `json:"name"`
-	Root    string   `json:"root"`
-	Bin     string   `json:"bin"`
-	Logs    string   `json:"logs"`
-	Cgroup  string   `json:"cgroup"`
-	Network []string `json:"network"` // commands of ip(8)
-	Kubelet []string `json:"kubelet"`
-	Proxy   []string `json:"proxy"`
+	Name string `json:"name"`
+	Root string `json:"root"`
+	Bin  string `json:"bin"`
+	// Runtimes are directories of this machine by the handler.
+	Runtimes map[string]string `json:"runtimes,omitempty"`
+	Logs     string            `json:"logs"`
+	Cgroup   string            `json:"cgroup"`
+	Network  []string          `json:"network"` // commands of ip(8)
+	Kubelet  []string          `json:"kubelet"`
+	Proxy    []string          `json:"proxy"`
 	// Environ is containerd's, besides PATH.
 	Environ []string `json:"environ,omitempty"`
 }
@@ -60,7 +64,7 @@ func (c *Cluster) writeNode(n *node) (nodeBoot, error) {
 		return nodeBoot{}, err
 	}
 	for path, content := range map[string][]byte{
-		containerdConfig:                  []byte(containerdConfiguration()),
+		containerdConfig:                  []byte(containerdConfiguration(c.config.Runtimes)),
 		cniConfig:                         []byte(cniConfiguration(c.net.pods(n.index))),
 		kubeletConfig:                     kubelet,
 		pauseFile:                         pause,
@@ -85,7 +89,7 @@ func (c *Cluster) writeNode(n *node) (nodeBoot, error) {
 		return nodeBoot{}, err
 	}
 	return nodeBoot{
-		Name: n.name, Root: n.root(), Bin: c.bin, Logs: filepath.Join(c.LogDir(), n.name), Cgroup: c.cgroup(n),
+		Name: n.name, Root: n.root(), Bin: c.bin, Runtimes: c.config.Runtimes, Logs: filepath.Join(c.LogDir(), n.name), Cgroup: c.cgroup(n),
 		Network: c.nodeNetwork(n),
 		Kubelet: flags(map[string]string{
 			"config": kubeletConfig, "kubeconfig": kubeletClient, "hostname-override": n.name, "node-ip": ip.String(),
@@ -153,8 +157,22 @@ func kubeletConfiguration(cgroup string) any {
 	}
 }
 
-// containerdConfiguration returns containerd's configuration file.
-func containerdConfiguration() string {
+// containerdConfiguration returns containerd's configuration file, with more
+// runtimes than runc.
+func containerdConfiguration(runtimes map[string]string) string {
+	programs := map[string]string{"runc": nodeBin + "/runc"}
+	for handler := range runtimes {
+		programs[handler] = nodeRuntimes + handler + "/" + runtimeProgram
+	}
+	var handlers strings.Builder
+	for _, handler := range slices.Sorted(maps.Keys(programs)) {
+		fmt.Fprintf(&handlers, `  [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.%[1]s]
+    runtime_type = "io.containerd.runc.v2"
+    [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.%[1]s.options]
+      BinaryName = %[2]q
+      SystemdCgroup = false
+`, handler, programs[handler])
+	}
 	return `version = 3
 root = "/var/lib/containerd"
 state = "/run/containerd"
@@ -171,12 +189,7 @@ state = "/run/containerd"
   restrict_oom_score_adj = true
 [plugins."io.containerd.cri.v1.runtime".containerd]
   default_runtime_name = "runc"
-  [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
-    runtime_type = "io.containerd.runc.v2"
-    [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
-      BinaryName = "` + nodeBin + `/runc"
-      SystemdCgroup = false
-[plugins."io.containerd.cri.v1.runtime".cni]
+` + handlers.String() + `[plugins."io.containerd.cri.v1.runtime".cni]
   bin_dirs = ["` + nodeBin + `/cni"]
   conf_dir = "` + filepath.Dir(cniConfig) + `"
 `

@@ -42,7 +42,7 @@ func runNode() error {
 	if err != nil {
 		return err
 	}
-	if err := enterRoot(boot.Root, boot.Bin, boot.Cgroup); err != nil {
+	if err := enterRoot(boot); err != nil {
 		return err
 	}
 	if err := errors.Join(syscall.Sethostname([]byte(boot.Name)), os.Setenv("PATH", nodeBin+":"+toolPath), os.Setenv("HOME", "/root")); err != nil {

@@ -21,6 +21,9 @@ var shared = []string{
 // nodeBin is where a node has the cluster's programs.
 const nodeBin = "/opt/gopherwood"
 
+// nodeRuntimes is where it has more OCI runtimes.
+const nodeRuntimes = "/opt/runtimes/"
+
 // hiddenSysctls are the kernel's settings that belong to the whole machine and
 // that the kubelet would change. A node sees them as the kubelet wants them.
 var hiddenSysctls = map[string]string{
@@ -40,9 +43,10 @@ func mount(source, target, kind string, flags uintptr, options string) error {
 	return nil
 }
 
-// enterRoot makes root, a directory, the file system of this process and its
-// mount namespace. Nothing of the machine's mounts remains or is changed.
-func enterRoot(root, bin, cgroup string) error {
+// enterRoot makes the node's root, a directory, the file system of this process
+// and its mount namespace. Nothing of the machine's mounts remains or is changed.
+func enterRoot(boot nodeBoot) error {
+	root := boot.Root
 	// From here on no mount reaches the machine's namespace.
 	if err := mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		return err
@@ -71,13 +75,18 @@ func enterRoot(root, bin, cgroup string) error {
 			return err
 		}
 	}
-	if err := share(bin, root+nodeBin); err != nil {
+	if err := share(boot.Bin, root+nodeBin); err != nil {
 		return err
+	}
+	for handler, dir := range boot.Runtimes {
+		if err := share(dir, root+nodeRuntimes+handler); err != nil {
+			return err
+		}
 	}
 	if err := layered(filepath.Join(root, "var/lib/containerd")); err != nil {
 		return err
 	}
-	if err := mountCgroups(root, cgroup); err != nil {
+	if err := mountCgroups(root, boot.Cgroup); err != nil {
 		return err
 	}
 	if err := pivot(root); err != nil {

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"cmp"
 	"compress/gzip"
+	"context"
 	"io"
 	"io/fs"
 	"os"
@@ -258,23 +259,28 @@ func addTree(w *tar.Writer, dir string) error {
 	})
 }
 
+// unpackDebian unpacks packages of Debian in a directory.
+func unpackDebian(ctx context.Context, dir, suite string, packages ...string) error {
+	cache, err := gotool.CacheDir()
+	if err != nil {
+		return err
+	}
+	archive, err := debian.Open(ctx, cache)
+	if err != nil {
+		return err
+	}
+	files, err := archive.Fetch(ctx, debian.Source{Suite: suite, Arch: "amd64"}, packages...)
+	if err != nil {
+		return err
+	}
+	return debian.Unpack(ctx, dir, files...)
+}
+
 // rootOf unpacks a C library of Debian.
 func rootOf(t *testing.T, suite string, packages ...string) string {
 	t.Helper()
-	cache, err := gotool.CacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	archive, err := debian.Open(t.Context(), cache)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := archive.Fetch(t.Context(), debian.Source{Suite: suite, Arch: "amd64"}, packages...)
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
-	if err := debian.Unpack(t.Context(), dir, files...); err != nil {
+	if err := unpackDebian(t.Context(), dir, suite, packages...); err != nil {
 		t.Fatal(err)
 	}
 	for _, ballast := range []string{"usr/share", "usr/lib/x86_64-linux-gnu/gconv"} {

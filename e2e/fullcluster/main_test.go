@@ -104,14 +104,19 @@ func (l *laboratory) open(ctx context.Context) (err error) {
 		return err
 	}
 	l.gopherwood = filepath.Join(l.dir, "gopherwood")
-	if err := l.goBuild(ctx); err != nil {
+	if err := l.goBuild(ctx, l.gopherwood, "./cmd/gopherwood"); err != nil {
 		return err
 	}
 	if l.audit, err = newAuditLog(l.dir); err != nil {
 		return err
 	}
+	oldCPU, err := l.oldCPU(ctx)
+	if err != nil {
+		return err
+	}
 	began := time.Now()
-	l.cluster, err = cluster.Start(ctx, cluster.Config{Nodes: 1, Kubectl: true, APIServerFlags: l.audit.flags(), Progress: progress})
+	l.cluster, err = cluster.Start(ctx, cluster.Config{Nodes: 1, Kubectl: true, APIServerFlags: l.audit.flags(), Progress: progress,
+		Runtimes: map[string]string{oldCPUHandler: oldCPU}})
 	if err != nil {
 		return err
 	}
@@ -134,9 +139,28 @@ func progress(e cluster.Event) {
 	}
 }
 
-// goBuild builds the program under test.
-func (l *laboratory) goBuild(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", l.gopherwood, "./cmd/gopherwood")
+// oldCPUHandler is the handler of the runtime whose containers have a processor of
+// x86-64-v2.
+const oldCPUHandler = "old-cpu"
+
+// oldCPU makes the directory of that runtime.
+func (l *laboratory) oldCPU(ctx context.Context) (string, error) {
+	dir, unpacked := filepath.Join(l.dir, "oldcpu"), filepath.Join(l.dir, "qemu")
+	if err := l.goBuild(ctx, filepath.Join(dir, "runtime"), "./e2e/fullcluster/oldcpu"); err != nil {
+		return "", err
+	}
+	if err := os.Mkdir(unpacked, 0o755); err != nil {
+		return "", err
+	}
+	if err := unpackDebian(ctx, unpacked, "bookworm", "qemu-user-static"); err != nil {
+		return "", err
+	}
+	return dir, os.Rename(filepath.Join(unpacked, "usr/bin/qemu-x86_64-static"), filepath.Join(dir, "qemu"))
+}
+
+// goBuild builds a program of this repository.
+func (l *laboratory) goBuild(ctx context.Context, out, pkg string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "e2e", "-o", out, pkg)
 	cmd.Dir, cmd.Env = l.root, append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%v: %w\n%s", cmd.Args, err, said)
