@@ -6,7 +6,7 @@ SHELL := bash
 # All packages of the workspace.
 packages := ./... ./sdk/... ./e2e/cluster/...
 # The packages that have tests with the build tag e2e.
-e2e := ./e2e ./internal/facts/exe ./internal/image/attach ./internal/image/compile ./internal/kube/chart
+e2e := ./e2e ./e2e/modproxy ./internal/facts/exe ./internal/image/attach ./internal/image/compile ./internal/kube/chart
 # Those that start clusters, of which two at a time would disturb each other.
 clusters := ./e2e/cluster/... ./e2e/controlplane ./e2e/fullcluster
 crds := deploy/chart/files/crds

@@ -12,8 +12,9 @@
 //	go run ./bench admission  # pods created through a real API server: what the webhooks add,
 //	                          # beside Kyverno with a policy about images; images never seen before
 //	go run ./bench fleet      # 5,000 pods on 2,000 simulated nodes: a whole scan, and staying up to date
+//	go run ./bench modproxy   # the module proxy beside the upstream, files, and bare handlers
 //
-// The last two take minutes and build a control plane the first time; they need no
+// The parts admission and fleet take minutes and build a control plane the first time; they need no
 // rights, and run only when they are named.
 //
 // The files are Go executables of Debian packages and some that are built here;
@@ -35,6 +36,7 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/gopherwood-dev/gopherwood/bench/machine"
 	"github.com/gopherwood-dev/gopherwood/e2e/cluster"
@@ -42,6 +44,10 @@ import (
 
 func main() {
 	cluster.Main() // this program is also a part of the clusters that it starts
+	if dir := os.Getenv(bareMode); dir != "" && len(os.Args) == 2 {
+		fmt.Fprintln(os.Stderr, "bench:", serveBare(os.Args[1], dir))
+		os.Exit(1)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := bench(ctx, os.Args[1:])
@@ -61,6 +67,8 @@ type settings struct {
 	command string
 	syft    string
 	ko      string
+	athens  string
+	soak    time.Duration
 	output  string
 	prepare bool
 	write   bool
@@ -73,12 +81,14 @@ const (
 	partBuild     = "build"
 	partAdmission = "admission"
 	partFleet     = "fleet"
+	partModproxy  = "modproxy"
 )
 
 // measures are the parts by name.
 func measures() map[string]func(context.Context, settings, string, *report) error {
 	return map[string]func(context.Context, settings, string, *report) error{
 		partInspect: measureInspect, partBuild: measureBuild, partAdmission: measureAdmission, partFleet: measureFleet,
+		partModproxy: measureModproxy,
 	}
 }
 
@@ -91,6 +101,8 @@ func parse(args []string) (settings, error) {
 	flags.StringVar(&s.command, "gopherwood", "", "the gopherwood to measure (default: built from this repository)")
 	flags.StringVar(&s.syft, "syft", "", "the syft to compare with (default: "+syft.String()+" is built once)")
 	flags.StringVar(&s.ko, "ko", "", "the ko to compare with (default: "+ko.String()+" is built once)")
+	flags.StringVar(&s.athens, "athens", "", "an Athens to compare the module proxy with (default: none)")
+	flags.DurationVar(&s.soak, "soak", time.Minute, "how long the module proxy's memory is looked at under load")
 	flags.StringVar(&s.output, "o", "table", "output format: table or json")
 	flags.BoolVar(&s.prepare, "prepare", false, "only fetch and build what the benchmark needs")
 	flags.BoolVar(&s.write, "write", false, "really create the pods of admission, instead of server-side dry runs")

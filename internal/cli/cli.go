@@ -98,6 +98,7 @@ Exit codes:
 		newPolicy(a),
 		newWebhook(a),
 		newFleet(a),
+		newModproxy(a),
 		newInstall(a),
 		newUninstall(a),
 		newVersion(a),

@@ -36,7 +36,7 @@ func exitTable() []exitRow {
 	return []exitRow{
 		{exitOK, "done; no policy said no", nil},
 		{exitFailed, "failed; nothing could be read, built or written", nil},
-		{exitDenied, "a policy or the start-up check said no", nil},
+		{exitDenied, "a policy or the start-up check said no, or a module is refused or damaged", nil},
 		{exitPartial, "some of the references could not be read or built, nothing was denied", nil},
 		{exitUsage, "wrong usage", []fault.Code{fault.Usage}},
 		{exitCanceled, "cancelled by a signal", []fault.Code{fault.Canceled}},

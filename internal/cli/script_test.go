@@ -74,6 +74,8 @@ func TestScripts(t *testing.T) {
 			"ocilayout": ociLayout,
 			"registry":  startRegistry,
 			"genkeys":   genKeys,
+			"upstream":  startUpstream,
+			"damage":    damage,
 		},
 	})
 }

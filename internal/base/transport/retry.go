@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"context"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -10,9 +9,11 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/gopherwood-dev/gopherwood/internal/base/pause"
 )
 
-// retrier repeats requests that failed for the moment, as the registry asks for
+// retrier repeats requests that failed for the moment, as the server asks for
 // with Retry-After, or after a growing wait.
 type retrier struct {
 	inner          http.RoundTripper
@@ -36,18 +37,18 @@ func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 		if try == tries || !passing(resp, err) {
 			return resp, err
 		}
-		pause := wait + rand.N(wait/4+1)
+		delay := wait + rand.N(wait/4+1)
 		if asked, ok := retryAfter(resp); ok {
 			if asked > r.longest {
 				return resp, err
 			}
-			pause = asked
+			delay = asked
 		}
 		if resp != nil {
 			_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection can be used again
 			_ = resp.Body.Close()
 		}
-		if err := sleep(req.Context(), pause); err != nil {
+		if err := pause.For(req.Context(), delay); err != nil {
 			return nil, err
 		}
 		if req, err = again(req); err != nil {
@@ -57,7 +58,7 @@ func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// once sends a request that only its maker can repeat. When the registry asks
+// once sends a request that only its maker can repeat. When the server asks
 // for patience, the answer comes after that time.
 func (r *retrier) once(req *http.Request) (*http.Response, error) {
 	resp, err := r.inner.RoundTrip(req)
@@ -65,7 +66,7 @@ func (r *retrier) once(req *http.Request) (*http.Response, error) {
 		return resp, err
 	}
 	if asked, ok := retryAfter(resp); ok && asked <= r.longest {
-		if err := sleep(req.Context(), asked); err != nil {
+		if err := pause.For(req.Context(), asked); err != nil {
 			_ = resp.Body.Close()
 			return nil, err
 		}
@@ -93,18 +94,6 @@ func again(req *http.Request) (*http.Request, error) {
 	req = req.Clone(req.Context())
 	req.Body = body
 	return req, nil
-}
-
-// sleep waits, or returns why ctx ended before.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // passing reports whether a failure may be gone soon. Timeouts are not among

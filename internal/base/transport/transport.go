@@ -1,6 +1,6 @@
-// Package transport is how Gopherwood talks HTTP to registries: it ends what
-// keeps silent, repeats what failed for the moment, and does not follow a public
-// registry into the user's own network.
+// Package transport is how Gopherwood talks HTTP to registries and other servers:
+// it ends what keeps silent, repeats what failed for the moment, and does not
+// follow a public server into the user's own network.
 package transport
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/gopherwood-dev/gopherwood/sdk/fault"
 )
 
-// Timeouts bounds how long a registry may take for each step; a zero field means
+// Timeouts bounds how long a server may take for each step; a zero field means
 // its default. A transfer that moves may take as long as it needs.
 type Timeouts struct {
 	// Dial, TLS and Header are for connecting (30 s), the TLS handshake (15 s)
@@ -25,7 +25,7 @@ type Timeouts struct {
 	Idle time.Duration
 	// Retry is the wait before a request that failed for the moment is sent
 	// again (1 s); it doubles each time. RetryMax is the longest wait that a
-	// registry may ask for (30 s): past it the request fails.
+	// server may ask for (30 s): past it the request fails.
 	Retry, RetryMax time.Duration
 }
 
@@ -60,14 +60,14 @@ func New(t Timeouts) http.RoundTripper {
 	return &retrier{inner: &watcher{inner: base, idle: t.Idle}, first: t.Retry, longest: t.RetryMax, close: base.CloseIdleConnections}
 }
 
-// maxRedirects is how often a registry may send a request elsewhere.
+// maxRedirects is how often a server may send a request elsewhere.
 const maxRedirects = 5
 
-// CheckRedirect refuses long chains, and redirects by which a public registry
+// CheckRedirect refuses long chains, and redirects by which a public server
 // could reach into the user's own network. It is for http.Client.
 func CheckRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
-		return &fault.Error{Code: fault.Invalid, Err: fmt.Errorf("the registry redirected more than %d times", maxRedirects)}
+		return &fault.Error{Code: fault.Invalid, Err: fmt.Errorf("the server redirected more than %d times", maxRedirects)}
 	}
 	from, to := via[0].URL.Hostname(), req.URL.Hostname()
 	if from != to && isPrivate(to) && !isPrivate(from) {

@@ -40,7 +40,7 @@ func (w *watcher) RoundTrip(req *http.Request) (*http.Response, error) {
 // timer returns a stopped timer that ends the request.
 func (w *watcher) timer(cancel context.CancelCauseFunc, host, format string) *time.Timer {
 	t := time.AfterFunc(w.idle, func() {
-		cancel(&fault.Error{Code: fault.Unavailable, Op: "registry", Input: host, Hint: "try again later", Err: fmt.Errorf(format, w.idle)})
+		cancel(&fault.Error{Code: fault.Unavailable, Op: "ask", Input: host, Hint: "try again later", Err: fmt.Errorf(format, w.idle)})
 	})
 	t.Stop()
 	return t
@@ -92,7 +92,7 @@ func (b *receivedBody) Read(p []byte) (int, error) {
 		}
 		return n, cause
 	}
-	return n, &fault.Error{Code: fault.Unavailable, Op: "registry", Input: b.host, Hint: "try again later",
+	return n, &fault.Error{Code: fault.Unavailable, Op: "ask", Input: b.host, Hint: "try again later",
 		Err: fmt.Errorf("the connection broke: %w", err)}
 }
 

@@ -30,9 +30,17 @@ func schemas(out files) error {
 		{"rebuild", api.KindRebuildReport, &api.RebuildReport{}, false},
 		{"fleet", api.KindFleetList, &api.FleetList{}, false},
 		{"fleet-diff", api.KindFleetDiff, &api.FleetDiff{}, false},
+		{"module-warm", api.KindModuleWarmReport, &api.ModuleWarmReport{}, false},
+		{"module-verify", api.KindModuleVerifyReport, &api.ModuleVerifyReport{}, false},
+		{"module-gc", api.KindModuleGCReport, &api.ModuleGCReport{}, false},
+		{"module-stats", api.KindModuleStats, &api.ModuleStats{}, false},
+		{"module-export", api.KindModuleExportReport, &api.ModuleExportReport{}, false},
+		{"module-import", api.KindModuleImportReport, &api.ModuleImportReport{}, false},
 		{"config", api.KindConfig, &api.Config{}, true},
 		{"policy", api.KindPolicy, &api.Policy{}, true},
 		{"matrix", api.KindVersionMatrix, &api.VersionMatrix{}, true},
+		{"modulepolicy", api.KindModulePolicy, &api.ModulePolicy{}, true},
+		{"moduleaccess", api.KindModuleAccess, &api.ModuleAccess{}, true},
 	} {
 		data, err := d.schema()
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gopherwood-dev/gopherwood/internal/base/filelock"
 	"github.com/gopherwood-dev/gopherwood/sdk/fault"
 )
 
@@ -83,7 +84,7 @@ func lockSlot(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	locked, err := tryLock(f)
+	locked, err := filelock.TryLock(f)
 	if locked && isFile(name, f) {
 		now := time.Now()
 		return f, os.Chtimes(name, now, now)
@@ -225,7 +226,7 @@ func pruneSlot(dir string) {
 		return
 	}
 	defer f.Close()
-	if locked, err := tryLock(f); !locked || err != nil || !isFile(name, f) {
+	if locked, err := filelock.TryLock(f); !locked || err != nil || !isFile(name, f) {
 		return
 	}
 	files, _ := os.ReadDir(dir)

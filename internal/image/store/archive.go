@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/gopherwood-dev/gopherwood/internal/base/filesystem"
 	"github.com/gopherwood-dev/gopherwood/internal/base/progress"
 	"github.com/gopherwood-dev/gopherwood/sdk/fault"
 )
@@ -78,7 +79,7 @@ func (a *archive) Put(ctx context.Context, source partial.WithRawManifest, _ boo
 	if err != nil {
 		return fail("write", a.ref, err)
 	}
-	return fail("write", a.ref, syncDir(root, "."))
+	return fail("write", a.ref, filesystem.SyncDirIn(root, "."))
 }
 
 // onlyImage returns the one image of source.

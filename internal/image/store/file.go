@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/gopherwood-dev/gopherwood/internal/base/filesystem"
 	"github.com/gopherwood-dev/gopherwood/sdk/fault"
 )
 
@@ -21,7 +22,7 @@ const (
 
 // writeFile makes the file appear at once and whole, with what write writes. When
 // that fails, what was there before stays. That it stays after a loss of power
-// takes a syncDir.
+// takes filesystem.SyncDirIn.
 func writeFile(root *os.Root, name string, write func(io.Writer) error) (err error) {
 	temp := tempPrefix + rand.Text() + tempSuffix
 	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
@@ -58,7 +59,7 @@ func writeError(root *os.Root, name string, err error) error {
 		f.Err = onFile.Err // which names the temporary file
 	}
 	switch {
-	case noSpace(err):
+	case filesystem.Full(err):
 		f.Code, f.Hint = fault.Unavailable, "make room on the disk, or write to another one"
 	case f.Code == fault.Denied:
 		f.Hint = "choose a directory that you may write to"

@@ -18,6 +18,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/gopherwood-dev/gopherwood/internal/base/filelock"
+	"github.com/gopherwood-dev/gopherwood/internal/base/filesystem"
 	"github.com/gopherwood-dev/gopherwood/internal/facts/image"
 	"github.com/gopherwood-dev/gopherwood/sdk/fault"
 )
@@ -108,7 +110,7 @@ func lockLayout(ctx context.Context, root *os.Root) (*os.File, error) {
 		return nil, writeError(root, layoutMarker, err)
 	}
 	for {
-		locked, err := tryLock(f)
+		locked, err := filelock.TryLock(f)
 		if err != nil {
 			_ = f.Close()
 			return nil, &fault.Error{Code: fault.Unsupported, Op: "lock", Input: f.Name(), Err: err, Hint: "choose a directory on another file system"}
@@ -192,14 +194,14 @@ func (w *layoutWriter) writeAll(ctx context.Context, it *item, index *v1.IndexMa
 	if err != nil {
 		return err
 	}
-	if err := syncDir(w.root, path.Dir(image.BlobName(it.desc.Digest))); err != nil {
+	if err := filesystem.SyncDirIn(w.root, path.Dir(image.BlobName(it.desc.Digest))); err != nil {
 		return writeError(w.root, layoutIndex, err)
 	}
 	if err := writeFile(w.root, layoutIndex, writeTo(bytes.NewReader(data))); err != nil {
 		return err
 	}
 	w.written = nil // index.json refers to it now
-	if err := syncDir(w.root, "."); err != nil {
+	if err := filesystem.SyncDirIn(w.root, "."); err != nil {
 		return writeError(w.root, layoutIndex, err)
 	}
 	for _, digest := range dead {
