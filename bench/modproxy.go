@@ -75,7 +75,7 @@ func (b *proxyBench) stock(ctx context.Context) error {
 	for _, args := range [][]string{
 		{"mod", "init", "bench.example.com/project"},
 		append([]string{"get"}, modulesWanted...),
-		{"mod", "download"},
+		{"mod", "download", "all"},
 	} {
 		if _, err := b.run(ctx, cache, "", args...)(ctx); err != nil {
 			return err
@@ -106,7 +106,7 @@ func (b *proxyBench) download(proxy string) command {
 	return func(ctx context.Context) (cost, error) {
 		cache := b.fresh("cache")
 		defer os.RemoveAll(cache)
-		return b.run(ctx, cache, proxy, "mod", "download")(ctx)
+		return b.run(ctx, cache, proxy, "mod", "download", "all")(ctx)
 	}
 }
 
@@ -172,7 +172,7 @@ func (b *proxyBench) store(name string) string {
 // cold compares an empty store with the upstream.
 func (b *proxyBench) cold(ctx context.Context) ([]result, error) {
 	empty := func() (string, []string) { return b.store("empty"), nil }
-	r, err := inTurns(ctx, b.rounds, "go mod download, empty store / directly from the upstream", emptyLimit, b.through(empty), b.download(""))
+	r, err := inTurns(ctx, b.rounds, "go mod download all, empty store / directly from the upstream", emptyLimit, b.through(empty), b.download(""))
 	return []result{r}, err
 }
 
@@ -192,7 +192,7 @@ func (b *proxyBench) warm(ctx context.Context) ([]result, error) {
 		return nil, err
 	}
 	defer s.stop()
-	warm, err := inTurns(ctx, b.rounds, "go mod download, full store / GOPROXY=file://", fullLimit, b.download(s.url), b.download(b.files))
+	warm, err := inTurns(ctx, b.rounds, "go mod download all, full store / GOPROXY=file://", fullLimit, b.download(s.url), b.download(b.files))
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +206,7 @@ func (b *proxyBench) warm(ctx context.Context) ([]result, error) {
 		return nil, err
 	}
 	uncached := func() (string, []string) { return remote, []string{"--cache", b.store("cache")} }
-	far, err := inTurns(ctx, b.rounds, "go mod download, a registry and no cache / GOPROXY=file://", registryLimit, b.through(uncached), b.download(b.files))
+	far, err := inTurns(ctx, b.rounds, "go mod download all, a registry and no cache / GOPROXY=file://", registryLimit, b.through(uncached), b.download(b.files))
 	return []result{warm, far}, err
 }
 
