@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -293,8 +294,12 @@ func (b *proxyBench) besideAthens(ctx context.Context, s *served, base string) (
 	if err := os.MkdirAll(store, 0o755); err != nil {
 		return result{}, err
 	}
+	upstream, err := capture(exec.CommandContext(ctx, "go", "env", "GOPROXY"))
+	if err != nil {
+		return result{}, err
+	}
 	p, err := startProcess(ctx, b.dir, "athens", []string{
-		"ATHENS_STORAGE_TYPE=disk", "ATHENS_DISK_STORAGE_ROOT=" + store, "ATHENS_PORT=" + address, "ATHENS_LOG_LEVEL=error", "GOFLAGS=",
+		"ATHENS_GO_BINARY_ENV_VARS=GOPROXY=" + strings.TrimSpace(string(upstream)), "ATHENS_STORAGE_TYPE=disk", "ATHENS_DISK_STORAGE_ROOT=" + store, "ATHENS_PORT=" + address, "ATHENS_LOG_LEVEL=error", "GOFLAGS=",
 	}, b.athens)
 	if err != nil {
 		return result{}, err
