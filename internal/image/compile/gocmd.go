@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gopherwood-dev/gopherwood/internal/base/processgroup"
 	"github.com/gopherwood-dev/gopherwood/sdk/fault"
 	"github.com/gopherwood-dev/gopherwood/sdk/goversion"
 )
@@ -137,7 +138,7 @@ func (t *toolchain) exec(ctx context.Context, env []string, command string, args
 	cmd.Dir, cmd.Env = t.dir, slices.Concat(t.env, env)
 	cmd.Stdout, cmd.Stderr = &stdout, messages
 	cmd.WaitDelay = grace
-	endGroup := ownGroup(cmd)
+	endGroup := processgroup.Own(cmd)
 	err := cmd.Start()
 	if err == nil {
 		if t.patient {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gopherwood-dev/gopherwood/internal/base/processgroup"
 	"github.com/gopherwood-dev/gopherwood/sdk/fault"
 )
 
@@ -57,7 +58,7 @@ func (c command) output(ctx context.Context, args ...string) ([]byte, error) {
 	stderr := &bounded{limit: maxMessages, full: func() {}}
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = c.dir, c.env, stdout, stderr, grace
-	endGroup := ownGroup(cmd)
+	endGroup := processgroup.Own(cmd)
 	err = cmd.Run()
 	if cause := context.Cause(ctx); cause != nil {
 		endGroup()

@@ -1,16 +1,17 @@
 //go:build unix
 
-package direct
+package processgroup
 
 import (
 	"os/exec"
 	"syscall"
 )
 
-// ownGroup gives cmd a process group, which is interrupted as a whole when the
-// context of cmd ends: the go command and git then remove their temporary files.
-// The function that it returns kills what is left of the group.
-func ownGroup(cmd *exec.Cmd) (end func()) {
+// Own gives cmd a process group, which is interrupted as a whole when the context
+// of cmd ends: the go command then stops its compilers and git, and all remove
+// their temporary files. The function that it returns kills what is left of the
+// group.
+func Own(cmd *exec.Cmd) (end func()) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	signal := func(s syscall.Signal) error {
 		if cmd.Process == nil {
