@@ -3,6 +3,7 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/gopherwood-dev/gopherwood/internal/base/codepages"
 	"github.com/gopherwood-dev/gopherwood/internal/kube"
 )
 
@@ -24,7 +25,7 @@ the like say, if they are set.`,
   gopherwood fleet controller --kubeconfig admin.conf -n gopherwood-system --log-format text`,
 		Args: maxArgs(0),
 	}
-	s := addService(cmd, fleetName)
+	s := addService(cmd, fleetName, 3)
 	fl := cmd.Flags()
 	reports := fl.Bool("reports", true, "write PolicyReports")
 	rate := fl.Float64("reports-per-second", 20, "how many reports are written a second")
@@ -54,6 +55,9 @@ the like say, if they are set.`,
 			Images: images, PullSecrets: s.pullSecrets, Matrix: set.Matrix,
 			Reports: *reports, ReportsPerSecond: *rate, Workers: *workers,
 			Build: build(), Getenv: a.getenv, Log: s.log.logger(a),
+			Started: func(kube.ControllerAddresses) {
+				_, _ = codepages.Release() // what stays in memory does no harm
+			},
 		})
 	}
 	return cmd

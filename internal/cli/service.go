@@ -34,8 +34,9 @@ type service struct {
 	setting               *setting
 }
 
-// addService gives cmd the flags of a service whose lease is called lease.
-func addService(cmd *cobra.Command, lease string) *service {
+// addService gives cmd the flags of a service whose lease is called lease, and
+// that reads so many images at once by default.
+func addService(cmd *cobra.Command, lease string, fetches int) *service {
 	s := &service{setting: addMatrices(cmd)}
 	fl := cmd.Flags()
 	fl.StringVar(&s.kubeconfig, "kubeconfig", "", "kubeconfig file (default: the cluster this runs in, $KUBECONFIG or ~/.kube/config)")
@@ -51,7 +52,7 @@ func addService(cmd *cobra.Command, lease string) *service {
 	fl.StringVar(&s.cacheDir, "cache-dir", "", "directory that keeps facts of images (default: memory only)")
 	fl.Var(&s.cacheSize, "cache-size", "most bytes in --cache-dir, for example 256MiB")
 	fl.Var(&s.memory, "memory-cache", "most bytes of facts in memory (default 64MiB)")
-	fl.IntVar(&s.fetches, "fetches", 2, "how many images are read at once")
+	fl.IntVar(&s.fetches, "fetches", fetches, "how many images are read at once; of one registry one less")
 	fl.DurationVar(&s.fetchTimeout, "fetch-timeout", 2*time.Minute, "how long reading one image may take")
 	fl.DurationVar(&s.tagTTL, "tag-ttl", 10*time.Second, "how long a tag is taken for the digest that it had")
 	s.log.add(cmd)

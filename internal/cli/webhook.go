@@ -50,7 +50,7 @@ the like say, if they are set.`,
   gopherwood webhook --cert-dir /var/run/certificate --registry-mirror docker.io=https://mirror.example.org`,
 		Args: maxArgs(0),
 	}
-	s := addService(cmd, webhookName)
+	s := addService(cmd, webhookName, 2)
 	f := &webhookFlags{}
 	fl := cmd.Flags()
 	fl.StringVar(&f.listen, "listen", ":9443", "address for the API server")
