@@ -9,6 +9,7 @@ import (
 	"github.com/gopherwood-dev/gopherwood/api"
 	"github.com/gopherwood-dev/gopherwood/internal/cli/render"
 	"github.com/gopherwood-dev/gopherwood/internal/modproxy/keep"
+	"github.com/gopherwood-dev/gopherwood/internal/modproxy/store"
 )
 
 func newModproxyGC(a *app) *cobra.Command {
@@ -59,7 +60,19 @@ The exit code is 4 when something could not be read or removed.`,
 	return cmd
 }
 
-func (a *app) gcModules(cmd *cobra.Command, s *moduleStore, rules keep.Rules, work *moduleWork, f render.Format) (err error) {
+func (a *app) gcModules(cmd *cobra.Command, s *moduleStore, rules keep.Rules, work *moduleWork, f render.Format) error {
+	return readModules(a, s, work, func(st store.Store, w keep.Work) (*api.ModuleGCReport, []error, error) {
+		return keep.GC(cmd.Context(), st, rules, w)
+	}, func(report *api.ModuleGCReport, failed []api.Error) error {
+		report.Errors = failed
+		return render.ModuleGC(a.stdout, f, report, a.look)
+	})
+}
+
+// readModules opens a store that exists, lets read go through it, shows what it
+// reports with the errors of single versions, and closes the store.
+func readModules[R any](a *app, s *moduleStore, work *moduleWork,
+	read func(store.Store, keep.Work) (R, []error, error), show func(R, []api.Error) error) (err error) {
 	if err := s.exists(); err != nil {
 		return err
 	}
@@ -68,17 +81,16 @@ func (a *app) gcModules(cmd *cobra.Command, s *moduleStore, rules keep.Rules, wo
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	var report *api.ModuleGCReport
+	var report R
 	var errs []error
 	err = work.run(a, "reading", func(w keep.Work) error {
-		report, errs, err = keep.GC(cmd.Context(), st, rules, w)
+		report, errs, err = read(st, w)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	report.Errors = a.tell(errs)
-	if err := render.ModuleGC(a.stdout, f, report, a.look); err != nil {
+	if err := show(report, a.tell(errs)); err != nil {
 		return err
 	}
 	return partial(1, len(errs))

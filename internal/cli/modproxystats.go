@@ -1,13 +1,12 @@
 package cli
 
 import (
-	"errors"
-
 	"github.com/spf13/cobra"
 
 	"github.com/gopherwood-dev/gopherwood/api"
 	"github.com/gopherwood-dev/gopherwood/internal/cli/render"
 	"github.com/gopherwood-dev/gopherwood/internal/modproxy/keep"
+	"github.com/gopherwood-dev/gopherwood/internal/modproxy/store"
 )
 
 func newModproxyStats(a *app) *cobra.Command {
@@ -39,27 +38,11 @@ The exit code is 4 when something could not be read.`,
 	return cmd
 }
 
-func (a *app) moduleStats(cmd *cobra.Command, s *moduleStore, work *moduleWork, f render.Format, look render.Layout) (err error) {
-	if err := s.exists(); err != nil {
-		return err
-	}
-	st, err := s.open(a, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, st.Close()) }()
-	var stats *api.ModuleStats
-	var errs []error
-	err = work.run(a, "reading", func(w keep.Work) error {
-		stats, errs, err = keep.Stats(cmd.Context(), st, w)
-		return err
+func (a *app) moduleStats(cmd *cobra.Command, s *moduleStore, work *moduleWork, f render.Format, look render.Layout) error {
+	return readModules(a, s, work, func(st store.Store, w keep.Work) (*api.ModuleStats, []error, error) {
+		return keep.Stats(cmd.Context(), st, w)
+	}, func(stats *api.ModuleStats, failed []api.Error) error {
+		stats.Errors = failed
+		return render.ModuleStats(a.stdout, f, stats, look)
 	})
-	if err != nil {
-		return err
-	}
-	stats.Errors = a.tell(errs)
-	if err := render.ModuleStats(a.stdout, f, stats, look); err != nil {
-		return err
-	}
-	return partial(1, len(errs))
 }
