@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gopherwood-dev/gopherwood/internal/base/hometest"
 	"github.com/gopherwood-dev/gopherwood/internal/cli"
 	"github.com/gopherwood-dev/gopherwood/internal/modproxy/mirror/mirrortest"
 )
@@ -52,7 +53,7 @@ func serve(t *testing.T, args ...string) (url string, stderr *serviceLog, stop f
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	l, ended := &serviceLog{}, make(chan int, 1)
 	args = append([]string{"modproxy", "serve", "--listen", "127.0.0.1:0", "--drain-delay", "0s"}, args...)
-	home := t.TempDir()
+	home := hometest.New(t)
 	go func() {
 		ended <- cli.Run(ctx, args, cli.IO{
 			Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: l,

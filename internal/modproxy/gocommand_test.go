@@ -20,6 +20,7 @@ import (
 	xsumdb "golang.org/x/mod/sumdb"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/gopherwood-dev/gopherwood/internal/base/hometest"
 	"github.com/gopherwood-dev/gopherwood/internal/modproxy/access"
 	"github.com/gopherwood-dev/gopherwood/internal/modproxy/mirror/mirrortest"
 	"github.com/gopherwood-dev/gopherwood/internal/modproxy/sumdb"
@@ -40,12 +41,12 @@ func newGopher(t testing.TB, list string, env ...string) *gopher {
 	if err != nil {
 		t.Fatalf("the go command is needed: %v", err)
 	}
-	home := t.TempDir()
+	home := hometest.New(t)
 	g := &gopher{t: t, dir: t.TempDir(), bin: filepath.Join(home, "bin")}
 	g.env = append([]string{
 		"HOME=" + home, "PATH=" + os.Getenv("PATH"), "GOENV=off", "GOWORK=off", "GOTOOLCHAIN=local", "GOFLAGS=-mod=mod -modcacherw",
 		"GOCACHE=" + strings.TrimSpace(string(cache)), "GOMODCACHE=" + filepath.Join(home, "cache"), "GOBIN=" + g.bin,
-		"GOPROXY=" + list, "GOSUMDB=off", "GOVCS=*:off", "GOTELEMETRY=off",
+		"GOPROXY=" + list, "GOSUMDB=off", "GOVCS=*:off",
 	}, env...)
 	g.write("go.mod", "module main.example.com/app\n\ngo 1.21\n")
 	return g

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/gopherwood-dev/gopherwood/internal/base/hometest"
 	"github.com/gopherwood-dev/gopherwood/internal/modproxy"
 	"github.com/gopherwood-dev/gopherwood/internal/modproxy/mirror"
 	"github.com/gopherwood-dev/gopherwood/internal/modproxy/mirror/mirrortest"
@@ -58,7 +59,7 @@ func (p *proxy) another(t testing.TB, change func(*settings)) *proxy {
 	t.Helper()
 	p = &proxy{up: p.up, dir: p.dir, store: p.store, metrics: modproxy.NewMetrics("v1.2.3"), lines: &buffer{}}
 	source, err := route.New(route.Options{
-		Upstreams: p.up.URL, Environ: []string{"HOME=" + t.TempDir()}, Transport: http.DefaultTransport, Observer: p.metrics.Upstream,
+		Upstreams: p.up.URL, Environ: []string{"HOME=" + hometest.New(t)}, Transport: http.DefaultTransport, Observer: p.metrics.Upstream,
 	})
 	if err != nil {
 		t.Fatal(err)

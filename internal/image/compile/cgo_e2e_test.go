@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gopherwood-dev/gopherwood/api"
+	"github.com/gopherwood-dev/gopherwood/internal/base/hometest"
 	"github.com/gopherwood-dev/gopherwood/internal/image/compile"
 	"github.com/gopherwood-dev/gopherwood/sdk/fault"
 )
@@ -113,7 +114,7 @@ func TestReproducibleWithC(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			first := build(t, options(t, tree(t, tc.files), "GOCACHE="+t.TempDir()), linux, tc.cfg)
-			second := build(t, options(t, tree(t, tc.files), "TMPDIR="+t.TempDir(), "HOME="+t.TempDir(), "GOCACHE="+t.TempDir()), linux, tc.cfg)
+			second := build(t, options(t, tree(t, tc.files), "TMPDIR="+t.TempDir(), "HOME="+hometest.New(t), "GOCACHE="+t.TempDir()), linux, tc.cfg)
 			if digest(t, first.Path) != digest(t, second.Path) {
 				t.Error("another directory and a cold cache give another program")
 			}

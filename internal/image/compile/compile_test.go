@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gopherwood-dev/gopherwood/api"
+	"github.com/gopherwood-dev/gopherwood/internal/base/hometest"
 	"github.com/gopherwood-dev/gopherwood/internal/image/compile"
 	"github.com/gopherwood-dev/gopherwood/sdk/fault"
 )
@@ -343,7 +344,7 @@ func TestCancel(t *testing.T) {
 func TestReproducible(t *testing.T) {
 	files := map[string]string{"go.mod": goMod, "main.go": hello, "lib/lib.go": "package lib\n"}
 	first := build(t, options(t, tree(t, files)), linux, api.PackageConfig{})
-	second := build(t, options(t, tree(t, files), "TMPDIR="+t.TempDir(), "HOME="+t.TempDir(), "GOCACHE="+t.TempDir()), linux, api.PackageConfig{})
+	second := build(t, options(t, tree(t, files), "TMPDIR="+t.TempDir(), "HOME="+hometest.New(t), "GOCACHE="+t.TempDir()), linux, api.PackageConfig{})
 	if digest(t, first.Path) != digest(t, second.Path) {
 		t.Error("another directory, temporary directory, home and a cold cache give another program")
 	}

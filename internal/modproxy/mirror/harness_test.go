@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/mod/module"
 
+	"github.com/gopherwood-dev/gopherwood/internal/base/hometest"
 	"github.com/gopherwood-dev/gopherwood/internal/modproxy/mirror"
 	"github.com/gopherwood-dev/gopherwood/internal/modproxy/mirror/mirrortest"
 	"github.com/gopherwood-dev/gopherwood/internal/modproxy/store"
@@ -57,7 +58,7 @@ func newWorld(t testing.TB, change func(*mirror.Options)) *world {
 // source returns the module proxy at url, which is asked once and not again.
 func source(t testing.TB, url string) upstream.Source {
 	t.Helper()
-	s, err := route.New(route.Options{Upstreams: url, Environ: []string{"HOME=" + t.TempDir()}, Transport: http.DefaultTransport})
+	s, err := route.New(route.Options{Upstreams: url, Environ: []string{"HOME=" + hometest.New(t)}, Transport: http.DefaultTransport})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/sumdb/dirhash"
 
+	"github.com/gopherwood-dev/gopherwood/internal/base/hometest"
 	"github.com/gopherwood-dev/gopherwood/internal/modproxy/upstream"
 	"github.com/gopherwood-dev/gopherwood/internal/modproxy/upstream/upstreamtest"
 	"github.com/gopherwood-dev/gopherwood/sdk/fault"
@@ -359,7 +360,7 @@ func TestDirectCanceled(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(bin, "git"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	env := []string{"HOME=" + t.TempDir(), "PATH=" + bin + ":" + os.Getenv("PATH")}
+	env := []string{"HOME=" + hometest.New(t), "PATH=" + bin + ":" + os.Getenv("PATH")}
 	s := newSource(t, Options{Dir: t.TempDir(), Environ: env})
 	asking, cancel := context.WithCancel(ctx)
 	defer cancel()

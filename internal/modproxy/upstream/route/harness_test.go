@@ -6,6 +6,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/gopherwood-dev/gopherwood/internal/base/hometest"
 	"github.com/gopherwood-dev/gopherwood/internal/base/transport"
 	"github.com/gopherwood-dev/gopherwood/internal/modproxy/upstream"
 	"github.com/gopherwood-dev/gopherwood/internal/modproxy/upstream/credential"
@@ -21,7 +22,7 @@ func newSource(t testing.TB, opt Options) upstream.Source {
 		opt.Timeouts = upstreamtest.Timeouts
 	}
 	if opt.Environ == nil {
-		opt.Environ = []string{"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH")}
+		opt.Environ = []string{"HOME=" + hometest.New(t), "PATH=" + os.Getenv("PATH")}
 	}
 	s, err := New(opt)
 	if err != nil {

@@ -23,6 +23,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/gopherwood-dev/gopherwood/internal/base/hometest"
 )
 
 // login is what a page or a repository wants to know.
@@ -34,6 +36,7 @@ type login struct{ user, password string }
 type Internet struct {
 	t     testing.TB
 	dir   string
+	home  string
 	proxy *httptest.Server
 	web   *httptest.Server
 
@@ -49,7 +52,7 @@ type Internet struct {
 
 // NewInternet returns one that has nothing. It ends with the test.
 func NewInternet(t testing.TB) *Internet {
-	n := &Internet{t: t, dir: t.TempDir(), pages: map[string]string{}, secret: map[string]login{}, hosts: map[string]bool{}}
+	n := &Internet{t: t, dir: t.TempDir(), home: hometest.New(t), pages: map[string]string{}, secret: map[string]login{}, hosts: map[string]bool{}}
 	n.web = httptest.NewUnstartedServer(http.HandlerFunc(n.answer))
 	n.web.TLS = &tls.Config{Certificates: []tls.Certificate{n.certificate()}}
 	n.web.Config.ErrorLog = log.New(io.Discard, "", 0) // of hosts that it is not
@@ -62,12 +65,8 @@ func NewInternet(t testing.TB) *Internet {
 
 // Environ is the environment of somebody who has this internet and no settings.
 func (n *Internet) Environ(more ...string) []string {
-	home := filepath.Join(n.dir, "home")
-	if err := os.MkdirAll(home, 0o777); err != nil {
-		n.t.Fatal(err)
-	}
 	return append([]string{
-		"HOME=" + home, "PATH=" + os.Getenv("PATH"), "HTTPS_PROXY=" + n.proxy.URL, "HTTP_PROXY=" + n.proxy.URL, "NO_PROXY=",
+		"HOME=" + n.home, "PATH=" + os.Getenv("PATH"), "HTTPS_PROXY=" + n.proxy.URL, "HTTP_PROXY=" + n.proxy.URL, "NO_PROXY=",
 		"SSL_CERT_FILE=" + n.authority(), "GIT_SSL_CAINFO=" + n.authority(),
 	}, more...)
 }
