@@ -46,10 +46,7 @@ var capabilitiesOf = map[string]string{
 
 // All are stripped, since that is the harder case; other builds are tested below.
 func TestCapabilities(t *testing.T) {
-	dir := filepath.Join(scratch, "capabilities") + string(filepath.Separator)
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	dir := t.TempDir() + string(filepath.Separator)
 	goCommand(t, "testdata/capabilities", nil, "build", "-ldflags=-s -w", "-o", dir, "./...")
 	for program, want := range capabilitiesOf {
 		content, err := os.ReadFile(dir + program)

@@ -109,6 +109,7 @@ func TestPartsThenWhole(t *testing.T) {
 	if err != nil || i.From != mirror.Stored || !strings.Contains(string(i.Data), `"Version":"v1.0.0"`) {
 		t.Errorf("%q from %s, %v", i.Data, i.From, err)
 	}
+	await(t, "the event", func() bool { return len(w.heard(mirror.Fetched)) > 0 })
 	if e := w.heard(mirror.Fetched); len(e) != 1 || !e[0].Background {
 		t.Errorf("events %+v", e)
 	}
