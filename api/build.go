@@ -15,6 +15,7 @@ type Config struct {
 	Kind          string      `json:"kind" yaml:"kind"`
 	Build         BuildConfig `json:"build,omitzero" yaml:"build"`
 	Trust         TrustConfig `json:"trust,omitzero" yaml:"trust"`
+	Bench         BenchConfig `json:"bench,omitzero" yaml:"bench"`
 }
 
 // TrustConfig says whose attachments are believed.

@@ -73,7 +73,7 @@ references could not be read; 1 when none could.` + refForms,
 		if err != nil {
 			return err
 		}
-		j, err := newJudge(cmd, *f.policy, set)
+		j, err := newExaminer(cmd, *f.policy, set)
 		if err != nil {
 			return err
 		}
@@ -113,8 +113,8 @@ func (f *checkFlags) refs(cmd *cobra.Command, refs []string) ([]string, error) {
 	return refs, nil
 }
 
-// judge says what the verdict is on a subject.
-type judge struct {
+// examiner says what the verdict is on a subject.
+type examiner struct {
 	policy  *policy.Policy
 	setting policy.Setting
 	start   start.Options
@@ -125,9 +125,9 @@ type judge struct {
 	beside *beside
 }
 
-// newJudge returns the judge of the policy file, the built-in policy for an empty
+// newExaminer returns the examiner of the policy file, the built-in policy for an empty
 // name.
-func newJudge(cmd *cobra.Command, file string, set *setting) (*judge, error) {
+func newExaminer(cmd *cobra.Command, file string, set *setting) (*examiner, error) {
 	p, err := loadPolicy(file)
 	if err != nil {
 		return nil, err
@@ -136,22 +136,22 @@ func newJudge(cmd *cobra.Command, file string, set *setting) (*judge, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &judge{policy: p, setting: s}, nil
+	return &examiner{policy: p, setting: s}, nil
 }
 
 // one returns the verdict on a subject with the root file system that it has,
 // with more findings than its start-up's.
-func (j *judge) one(ctx context.Context, s *facts.Subject, more ...api.Finding) (api.Verdict, error) {
+func (j *examiner) one(ctx context.Context, s *facts.Subject, more ...api.Finding) (api.Verdict, error) {
 	return j.policy.Judge(ctx, s, append(start.Check(s, j.start), more...), j.setting)
 }
 
 // built is the verdict on an image that is not anywhere yet.
-func (j *judge) built(ctx context.Context, s *facts.Subject) (api.Verdict, error) {
+func (j *examiner) built(ctx context.Context, s *facts.Subject) (api.Verdict, error) {
 	return j.one(ctx, s)
 }
 
 // verdict returns the verdict on what openChecked found.
-func (j *judge) verdict(ctx context.Context, s *facts.Subject) (api.Verdict, error) {
+func (j *examiner) verdict(ctx context.Context, s *facts.Subject) (api.Verdict, error) {
 	if isDockerfile(s.Ref) {
 		return j.dockerfile(ctx, s)
 	}
@@ -166,7 +166,7 @@ func (j *judge) verdict(ctx context.Context, s *facts.Subject) (api.Verdict, err
 	return j.one(ctx, s, differences...)
 }
 
-func (a *app) check(ctx context.Context, refs []string, opt facts.Options, j *judge, f render.Format, look render.Layout) error {
+func (a *app) check(ctx context.Context, refs []string, opt facts.Options, j *examiner, f render.Format, look render.Layout) error {
 	bar := startBar(a.stderr)
 	opt.Progress = bar
 	items, errs, err := read(ctx, refs, opt, openChecked, func(s *facts.Subject) ([]api.Verdict, error) {

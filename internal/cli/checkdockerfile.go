@@ -29,7 +29,7 @@ func openChecked(ctx context.Context, ref string, opt facts.Options) iter.Seq2[*
 }
 
 // dockerfile returns the verdict on a Dockerfile.
-func (j *judge) dockerfile(ctx context.Context, s *facts.Subject) (api.Verdict, error) {
+func (j *examiner) dockerfile(ctx context.Context, s *facts.Subject) (api.Verdict, error) {
 	data, err := readDocument("check", s.Ref)
 	if err != nil {
 		return api.Verdict{}, err

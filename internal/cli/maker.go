@@ -68,7 +68,7 @@ func (m *maker) options(cmd *cobra.Command, a *app, p *project) (image.Options, 
 	if !m.noCache {
 		opt.CacheDir = cacheDir(a.getenv)
 	}
-	j, err := newJudge(cmd, *m.policy, m.setting)
+	j, err := newExaminer(cmd, *m.policy, m.setting)
 	if err != nil {
 		return opt, err
 	}

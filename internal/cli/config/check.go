@@ -1,13 +1,17 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gopherwood-dev/gopherwood/api"
+	"github.com/gopherwood-dev/gopherwood/internal/bench/judge"
 	"github.com/gopherwood-dev/gopherwood/internal/policy/document"
 	"github.com/gopherwood-dev/gopherwood/sdk/goversion"
 )
@@ -16,11 +20,18 @@ import (
 var (
 	cgoValues         = []string{api.CGOAuto, api.CGOOff, api.CGOOn}
 	compressionValues = []string{"gzip", "zstd"}
+	// inconclusiveValues are what a gate may say that could not tell, betterValues
+	// what may be said of a metric.
+	inconclusiveValues = []string{"warn", "pass", "fail"}
+	betterValues       = []string{"lower", "higher"}
 )
 
 // CGO returns the values of PackageConfig.CGO, and Compression those of
 // BuildConfig.Compression. The first is the default.
 func CGO() []string { return slices.Clone(cgoValues) }
+
+// Inconclusive returns the values of BenchConfig.Inconclusive. The first is the default.
+func Inconclusive() []string { return slices.Clone(inconclusiveValues) }
 
 // Compression returns the values of BuildConfig.Compression.
 func Compression() []string { return slices.Clone(compressionValues) }
@@ -58,6 +69,25 @@ func (c checker) build(b *api.BuildConfig) {
 			c.report(p, "a package is named by its directory, as in %q, not %q", clean, dir)
 		}
 		c.packed(p, &pkg)
+	}
+}
+
+// bench checks the part about benchmarks.
+func (c checker) bench(b *api.BenchConfig) {
+	at := document.Path{"bench"}
+	if d, err := time.ParseDuration(b.Budget); b.Budget != "" && (err != nil || d <= 0) {
+		c.report(at.Join("budget"), "%q is no duration such as 5m", b.Budget)
+	}
+	c.oneOf(b.Inconclusive, inconclusiveValues, at.Join("inconclusive"))
+	for _, unit := range slices.Sorted(maps.Keys(b.Units)) {
+		c.oneOf(b.Units[unit], betterValues, at.Join("units", unit))
+	}
+	for i := range b.Limits {
+		if _, err := judge.NewLimits(b.Limits[i : i+1]); err != nil {
+			var wrong *judge.LimitError
+			errors.As(err, &wrong)
+			c.report(at.Join("limits", i, wrong.Key), "%v", wrong.Err)
+		}
 	}
 }
 

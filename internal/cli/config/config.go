@@ -1,5 +1,5 @@
 // Package config reads .gopherwood.yaml, which says how the packages of a module
-// become images and whose attachments are trusted. The format is described in
+// become images, whose attachments are trusted, and how benchmarks are judged. The format is described in
 // docs/formats/config.md.
 package config
 
@@ -70,6 +70,7 @@ func Load(name string, data []byte) (*api.Config, error) {
 	c := checker{doc}
 	c.build(&file.Build)
 	c.texts(file.Trust.Keys, document.Path{"trust", "keys"}, "a file's name")
+	c.bench(&file.Bench)
 	if err := doc.Err(); err != nil {
 		return nil, err
 	}

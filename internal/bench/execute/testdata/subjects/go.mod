@@ -1,0 +1,3 @@
+module example.com/subjects
+
+go 1.24
