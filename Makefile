@@ -6,7 +6,7 @@ SHELL := bash
 # All packages of the workspace.
 packages := ./... ./sdk/... ./e2e/cluster/...
 # The packages that have tests with the build tag e2e.
-e2e := ./e2e ./e2e/modproxy ./internal/facts/exe ./internal/image/attach ./internal/image/compile ./internal/kube/chart
+e2e := ./e2e ./e2e/modproxy ./e2e/bench ./internal/bench/history ./internal/facts/exe ./internal/image/attach ./internal/image/compile ./internal/kube/chart
 # Those that start clusters, of which two at a time would disturb each other.
 clusters := ./e2e/cluster/... ./e2e/controlplane ./e2e/fullcluster
 crds := deploy/chart/files/crds
@@ -113,6 +113,10 @@ bench-kube: build ## measure admission beside Kyverno, and the fleet, on a real 
 .PHONY: bench-cgo
 bench-cgo: ## measure what a call through cgo costs
 	CGO_ENABLED=1 go run ./bench/cgo
+
+.PHONY: bench-gate-study
+bench-gate-study: build ## measure how often the benchmark gate is wrong (100 min, resumable)
+	go run ./bench/gatestudy
 
 .PHONY: clean
 clean: ## remove what was built

@@ -3,14 +3,16 @@
 # compilers and linkers for it and for arm64, the musl compiler driver, readelf,
 # openssl, the keys of Debian's archive, and for the nodes of the test cluster
 # libseccomp's headers, ip, nft and mount, and for the module proxy git, ssh and
-# sshd, which the tests start themselves. Everything else is fetched by the tests
+# sshd, and for the history of benchmarks PostgreSQL, which the tests start
+# themselves. Everything else is fetched by the tests
 # themselves, without installing it. Safe to run again.
 set -eu
 
 tools='gcc libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross binutils musl-tools
 openssl ca-certificates debian-archive-keyring
 libseccomp-dev pkg-config iproute2 nftables mount
-git openssh-client openssh-server'
+git openssh-client openssh-server
+postgresql'
 
 fail() {
 	echo "e2e/setup.sh: $1" >&2
