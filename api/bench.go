@@ -40,10 +40,12 @@ type BenchGate struct {
 	// for the worse beyond a limit.
 	Alpha float64 `json:"alpha"`
 	// Budget and Took are in seconds; Took is the whole gate, Measuring what the
-	// processes of benchmarks took of it, Building the go command.
+	// processes of rounds took of it, Preparing finding the benchmarks and how
+	// often they run, Building git and the go command. What is left is the gate's own.
 	Budget    float64 `json:"budgetSeconds"`
 	Took      float64 `json:"tookSeconds"`
 	Measuring float64 `json:"measuringSeconds"`
+	Preparing float64 `json:"preparingSeconds"`
 	Building  float64 `json:"buildingSeconds"`
 	// Items are ordered from the worst verdict to the best, then by name.
 	Items []BenchGateItem `json:"items"`
@@ -162,6 +164,8 @@ type BenchCalibration struct {
 	SchemaVersion string       `json:"schemaVersion"`
 	Kind          string       `json:"kind"`
 	Machine       BenchMachine `json:"machine"`
+	// Settings are those under which it was measured.
+	Settings BenchSettings `json:"settings,omitzero"`
 	// Time is when it was measured, in RFC 3339.
 	Time string `json:"time"`
 	// Seed is what the order of measurements and the replays were drawn from.

@@ -1,5 +1,8 @@
 package api
 
+// KindBenchHistoryUpdate is what adding to a history and removing from it print.
+const KindBenchHistoryUpdate = "BenchHistoryUpdate"
+
 // BenchHistory is what `gopherwood bench history` prints: how benchmarks went
 // over commits, and where they changed.
 type BenchHistory struct {
@@ -116,4 +119,21 @@ type BenchDrift struct {
 	PerPoint float64 `json:"perPoint"`
 	// PValue is of the Mann-Kendall test.
 	PValue float64 `json:"pValue"`
+}
+
+// BenchHistoryUpdate is what `gopherwood bench history add` and `prune` print.
+type BenchHistoryUpdate struct {
+	SchemaVersion string `json:"schemaVersion"`
+	Kind          string `json:"kind"`
+	// Store is where the results are kept, without a password.
+	Store string `json:"store"`
+	// Added counts the runs that were put into the history, Present those that
+	// were there with the same content.
+	Added   int `json:"added,omitempty"`
+	Present int `json:"present,omitempty"`
+	// Removed counts the runs that were removed or, when DryRun, would be.
+	Removed int  `json:"removed,omitempty"`
+	DryRun  bool `json:"dryRun,omitempty"`
+	// Errors are what of the results could not be read.
+	Errors []Error `json:"errors,omitempty"`
 }

@@ -5,7 +5,9 @@ type BenchResults struct {
 	SchemaVersion string     `json:"schemaVersion"`
 	Kind          string     `json:"kind"`
 	Runs          []BenchRun `json:"runs"`
-	Errors        []Error    `json:"errors,omitempty"`
+	// Notes say what changed while it was measured, and which benchmarks skip themselves.
+	Notes  []string `json:"notes,omitempty"`
+	Errors []Error  `json:"errors,omitempty"`
 }
 
 // BenchRun is what one command measured, of one build on one machine.

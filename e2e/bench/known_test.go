@@ -39,14 +39,6 @@ func BenchmarkGaugeAdd(b *testing.B) {
 		gauge.Add(0.3)
 	}
 }
-
-// BenchmarkSet is what neither release touched.
-func BenchmarkSet(b *testing.B) {
-	gauge := prometheus.NewGauge(prometheus.GaugeOpts{Name: "open_euros"})
-	for b.Loop() {
-		gauge.Set(0.3)
-	}
-}
 `
 
 // logs measures what zap changed: the notes of its 1.26.0 say that the encoding
@@ -80,28 +72,28 @@ func TestKnown(t *testing.T) {
 	for _, tc := range []struct {
 		name, source, module, base, head, config string
 
-		verdict api.BenchVerdict
+		fails   bool
 		changes map[string]string
 	}{
 		{
 			name: "client_golang 1.21.0 is slower", source: metrics, module: prometheus, base: "v1.20.5", head: "v1.21.0",
-			verdict: api.BenchFail, changes: map[string]string{"CounterAdd": "worse", "GaugeAdd": "worse"},
+			fails: true, changes: map[string]string{"CounterAdd": "worse", "GaugeAdd": "worse"},
 		},
 		{
 			name: "client_golang 1.21.1 fixes it", source: metrics, module: prometheus, base: "v1.21.0", head: "v1.21.1",
-			verdict: api.BenchPass, changes: map[string]string{"CounterAdd": "better", "GaugeAdd": "better"},
+			changes: map[string]string{"CounterAdd": "better", "GaugeAdd": "better"},
 		},
 		{
 			name: "zap 1.26.0 is faster", source: logs, module: zap, base: "v1.25.0", head: "v1.26.0",
-			verdict: api.BenchPass, changes: map[string]string{"Encode": "better"},
+			changes: map[string]string{"Encode": "better"},
 		},
 		{
 			name: "a gain can fail", source: logs, module: zap, base: "v1.25.0", head: "v1.26.0", config: "bench:\n  limits:\n  - metric: ns/op\n    onBetter: fail\n",
-			verdict: api.BenchFail, changes: map[string]string{"Encode": "better"},
+			fails: true, changes: map[string]string{"Encode": "better"},
 		},
 		{
 			name: "zap 1.25.0 is slower", source: logs, module: zap, base: "v1.26.0", head: "v1.25.0",
-			verdict: api.BenchFail, changes: map[string]string{"Encode": "worse"},
+			fails: true, changes: map[string]string{"Encode": "worse"},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -118,8 +110,8 @@ func TestKnown(t *testing.T) {
 				command(t, dir, "git", "-c", "user.name=e2e", "-c", "user.email=e2e@example.com", "commit", "--quiet", "-m", version)
 			}
 			gate := runGate(t, dir)
-			if gate.Verdict != tc.verdict {
-				t.Errorf("the verdict is %s, not %s", gate.Verdict, tc.verdict)
+			if failed := gate.Verdict == api.BenchFail; failed != tc.fails {
+				t.Errorf("the verdict is %s", gate.Verdict)
 			}
 			for name, change := range tc.changes {
 				requireChange(t, gate, name, change)

@@ -38,7 +38,7 @@ func Run(ctx context.Context, args []string, std IO) int {
 		errLook: terminalLook(std, std.Stderr),
 		report:  report,
 	})
-	root.SetArgs(args)
+	root.SetArgs(goFlags(args))
 	root.SetIn(std.Stdin)
 	root.SetOut(out)
 	root.SetErr(std.Stderr)
@@ -99,6 +99,7 @@ Exit codes:
 		newWebhook(a),
 		newFleet(a),
 		newModproxy(a),
+		newBench(a),
 		newInstall(a),
 		newUninstall(a),
 		newVersion(a),

@@ -36,8 +36,8 @@ func exitTable() []exitRow {
 	return []exitRow{
 		{exitOK, "done; no policy said no", nil},
 		{exitFailed, "failed; nothing could be read, built or written", nil},
-		{exitDenied, "a policy or the start-up check said no, or a module is refused or damaged", nil},
-		{exitPartial, "some of the references could not be read or built, nothing was denied", nil},
+		{exitDenied, "a policy or the start-up check said no, a module is refused or damaged, or a benchmark is worse than it may be", nil},
+		{exitPartial, "some of what was named could not be read, built or measured, nothing was denied", nil},
 		{exitUsage, "wrong usage", []fault.Code{fault.Usage}},
 		{exitCanceled, "cancelled by a signal", []fault.Code{fault.Canceled}},
 	}
@@ -94,9 +94,14 @@ func (r reporter) exit(err error) int {
 	return exitFailed
 }
 
-// print writes err to standard error. That this may fail has no one to be told.
+// print writes err to standard error.
 func (r reporter) print(err error) {
 	doc := errorDocument(err)
+	r.document(&doc)
+}
+
+// document writes an error to standard error. That this may fail has no one to be told.
+func (r reporter) document(doc *api.Error) {
 	if r.json {
 		_ = render.JSONLine(r.w, doc)
 		return

@@ -192,17 +192,20 @@ could be listed.`,
 		write := func(w io.Writer) error {
 			return render.FleetFacts(w, format.value, list, a.look, buildVersion().Version)
 		}
-		if *file != "" {
-			err = replaceFile(*file, write)
-		} else {
-			err = write(a.stdout)
-		}
-		if err != nil {
+		if err := a.writeTo(*file, write); err != nil {
 			return err
 		}
 		return partial(1, len(list.Errors))
 	}
 	return cmd
+}
+
+// writeTo writes to a file, or to standard output without one.
+func (a *app) writeTo(file string, write func(io.Writer) error) error {
+	if file == "" {
+		return write(a.stdout)
+	}
+	return replaceFile(file, write)
 }
 
 // replaceFile writes a file whole or not at all.

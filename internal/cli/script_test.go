@@ -69,13 +69,14 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits":     exits,
-			"validate":  func(ts *testscript.TestScript, _ bool, args []string) { validate(ts, formats, args) },
-			"ocilayout": ociLayout,
-			"registry":  startRegistry,
-			"genkeys":   genKeys,
-			"upstream":  startUpstream,
-			"damage":    damage,
+			"exits":        exits,
+			"validate":     func(ts *testscript.TestScript, _ bool, args []string) { validate(ts, formats, args) },
+			"ocilayout":    ociLayout,
+			"registry":     startRegistry,
+			"genkeys":      genKeys,
+			"upstream":     startUpstream,
+			"damage":       damage,
+			"measuredrepo": measuredRepo,
 		},
 	})
 }

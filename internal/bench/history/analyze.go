@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math"
 	"runtime"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/gopherwood-dev/gopherwood/api"
 	"github.com/gopherwood-dev/gopherwood/internal/bench/history/changepoint"
+	"github.com/gopherwood-dev/gopherwood/internal/bench/machine"
 	"github.com/gopherwood-dev/gopherwood/sdk/fault"
 )
 
@@ -129,13 +131,35 @@ func notes(selection *Selection, o Options) []string {
 			searched++
 		}
 	}
-	var notes []string
+	notes := machineNotes(selection.Series)
 	if short > 0 {
 		notes = append(notes, fmt.Sprintf("%d of %d series have fewer than %d commits: only metrics that do not vary were searched in them",
 			short, len(selection.Series), 2*o.MinSegment))
 	}
 	if expected := float64(searched) * o.Alpha; expected >= 0.5 {
 		notes = append(notes, fmt.Sprintf("%d series were searched: up to about %.1f change points are to be expected by chance", searched, expected))
+	}
+	return notes
+}
+
+// machineNotes say loudly what joins machines, and what may be joined.
+func machineNotes(series []Series) []string {
+	joined := 0
+	kinds := map[string][]string{}
+	for _, s := range series {
+		joined = max(joined, s.Machines)
+		if kind := machine.Kind(s.Machine); kind != "" && !slices.Contains(kinds[kind], s.Machine) {
+			kinds[kind] = append(kinds[kind], s.Machine)
+		}
+	}
+	if joined > 1 {
+		return []string{fmt.Sprintf("MACHINES ARE JOINED: up to %d machines of one kind count as one; what looks like a change may be another machine", joined)}
+	}
+	var notes []string
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		if n := len(kinds[kind]); n > 1 {
+			notes = append(notes, fmt.Sprintf("%d machines are of kind %s, and each has series of its own: for runners that are made anew for each run, --by-kind joins them", n, kind))
+		}
 	}
 	return notes
 }
@@ -170,6 +194,9 @@ func (a *analysis) run(ctx context.Context) (api.BenchHistorySeries, error) {
 	}
 	if s.Machine == "" {
 		out.Notes = append(out.Notes, "the machine is not known: what looks like a change may be another machine")
+	}
+	if s.Machines > 1 {
+		out.Notes = append(out.Notes, fmt.Sprintf("%d machines of one kind are joined: what looks like a change may be another machine", s.Machines))
 	}
 	skipped := max(0, len(s.Points)-a.options.MaxPoints)
 	if skipped > 0 {

@@ -225,7 +225,23 @@ func TestAnalyzeSays(t *testing.T) {
 	if len(got.Points) != 50 || len(got.Changes) != 0 || len(got.Notes) != 2 || got.Notes[1] != "the oldest 20 commits were not searched" {
 		t.Errorf("%d points, changes %+v, notes %q", len(got.Points), got.Changes, got.Notes)
 	}
-	document, err := history.Analyze(t.Context(), selected(1, 2, 3), history.Options{})
+	joined := selected(1, 2, 3)
+	joined.Series[0].Machines = 3
+	document, err := history.Analyze(t.Context(), joined, history.Options{})
+	if err != nil || !strings.HasPrefix(document.Notes[0], "MACHINES ARE JOINED: up to 3 machines") ||
+		!strings.HasPrefix(document.Series[0].Notes[0], "3 machines of one kind are joined") {
+		t.Errorf("joined: notes %q, of the series %q, %v", document.Notes, document.Series[0].Notes, err)
+	}
+	apart := selected(1, 2, 3)
+	apart.Series[0].Machine = "m-1"
+	for _, id := range []string{"m-2", "m-2", "n-1", ""} {
+		apart.Series = append(apart.Series, history.Series{Name: "Encode", Metric: "ns/op", Machine: id})
+	}
+	document, err = history.Analyze(t.Context(), apart, history.Options{})
+	if err != nil || !strings.HasPrefix(document.Notes[0], "2 machines are of kind m,") || len(document.Notes) != 2 {
+		t.Errorf("apart: notes %q, %v", document.Notes, err)
+	}
+	document, err = history.Analyze(t.Context(), selected(1, 2, 3), history.Options{})
 	if err != nil || len(document.Notes) != 1 || !strings.HasPrefix(document.Notes[0], "1 of 1 series have fewer than 10 commits") {
 		t.Errorf("notes %q, %v", document.Notes, err)
 	}

@@ -24,7 +24,7 @@ func check(run api.BenchRun, commit Commit) error {
 	case run.Side.Commit == "":
 		return usage("the run does not say of which commit it is", "name the commit of the run")
 	case run.Side.Dirty:
-		return usage("the run is of a work tree that differs from its commit", "commit, then measure again")
+		return usage("the run is of a work tree that differs from its commit", "measure the commit: gopherwood bench run --rev HEAD")
 	case commit.Time.IsZero():
 		return usage("nothing says when the commit was made", "name the time of the commit")
 	case run.Machine.ID != "" && !isName(run.Machine.ID):

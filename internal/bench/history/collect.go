@@ -2,9 +2,11 @@ package history
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/gopherwood-dev/gopherwood/api"
+	"github.com/gopherwood-dev/gopherwood/internal/bench/machine"
 )
 
 // sampleRow has the samples of one metric in one run.
@@ -29,6 +31,7 @@ type collector struct {
 	runs     []storedRun    // from the oldest
 	run      map[string]int // by id
 	parts    map[seriesKey][]part
+	byKind   bool
 }
 
 // part is what one run measured.
@@ -37,8 +40,8 @@ type part struct {
 	values        []float64
 }
 
-func newCollector(commits []commitRow) *collector {
-	c := &collector{commits: commits, position: map[string]int{}, run: map[string]int{}, parts: map[seriesKey][]part{}}
+func newCollector(commits []commitRow, byKind bool) *collector {
+	c := &collector{commits: commits, position: map[string]int{}, run: map[string]int{}, parts: map[seriesKey][]part{}, byKind: byKind}
 	for i, commit := range commits {
 		c.position[commit.hash] = i
 	}
@@ -75,9 +78,17 @@ func (c *collector) add(row sampleRow) error {
 		return nil
 	}
 	r := c.runs[at]
-	key := seriesKey{row.pkg, row.name, row.metric, r.run.Machine.ID, row.procs, essential(r.run.Settings)}
+	key := seriesKey{row.pkg, row.name, row.metric, c.machine(r.run), row.procs, essential(r.run.Settings)}
 	c.parts[key] = append(c.parts[key], part{at, c.position[r.commit], values})
 	return nil
+}
+
+// machine is what stands for the machine of a run.
+func (c *collector) machine(run api.BenchRun) string {
+	if c.byKind {
+		return machine.Kind(run.Machine.ID)
+	}
+	return run.Machine.ID
 }
 
 // essential leaves the settings that make measurements different ones.
@@ -90,24 +101,29 @@ func (c *collector) selection() *Selection {
 	for i, commit := range c.commits {
 		s.Commits[i] = commit.document()
 	}
-	machines := map[string]api.BenchMachine{}
 	for key, parts := range c.parts {
 		s.Series = append(s.Series, c.series(key, parts))
-		machines[key.machine] = api.BenchMachine{}
 	}
 	slices.SortFunc(s.Series, compareSeries)
-	for _, r := range c.runs {
-		if _, ok := machines[r.run.Machine.ID]; ok {
-			machines[r.run.Machine.ID] = r.run.Machine
-		}
-	}
-	for id, m := range machines {
-		if id != "" {
-			s.Machines = append(s.Machines, m)
-		}
-	}
-	slices.SortFunc(s.Machines, func(a, b api.BenchMachine) int { return cmp.Compare(a.ID, b.ID) })
+	s.Machines = c.machines()
 	return s
+}
+
+// machines are those of the series. One that stands for its kind has the kind as ID.
+func (c *collector) machines() []api.BenchMachine {
+	wanted := map[string]api.BenchMachine{}
+	for key := range c.parts {
+		wanted[key.machine] = api.BenchMachine{}
+	}
+	for _, r := range c.runs {
+		m := r.run.Machine
+		m.ID = c.machine(r.run)
+		if _, ok := wanted[m.ID]; ok {
+			wanted[m.ID] = m
+		}
+	}
+	delete(wanted, "")
+	return slices.SortedFunc(maps.Values(wanted), func(a, b api.BenchMachine) int { return cmp.Compare(a.ID, b.ID) })
 }
 
 // series joins the parts of each commit, in the order of the runs.
@@ -116,7 +132,7 @@ func (c *collector) series(key seriesKey, parts []part) Series {
 		return cmp.Or(cmp.Compare(a.position, b.position), cmp.Compare(a.run, b.run))
 	})
 	s := Series{Package: key.pkg, Name: key.name, Procs: key.procs, Metric: key.metric, Machine: key.machine, Settings: key.settings}
-	newest := -1
+	newest, machines := -1, map[string]bool{}
 	for i, p := range parts {
 		if i == 0 || p.position != parts[i-1].position {
 			s.Points = append(s.Points, Point{Position: p.position})
@@ -128,10 +144,15 @@ func (c *collector) series(key seriesKey, parts []part) Series {
 		}
 		run := c.runs[p.run].run
 		point.Environment = environment(run, key.pkg)
+		machines[run.Machine.ID] = true
+		if c.byKind && run.Machine.ID != "" {
+			point.Environment["machine"] = run.Machine.ID
+		}
 		if unit := run.Units[key.metric]; unit != nil && p.run > newest {
 			s.Unit, newest = unit, p.run
 		}
 	}
+	s.Machines = len(machines)
 	return s
 }
 

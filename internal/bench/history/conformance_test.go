@@ -28,6 +28,7 @@ func conformance(t *testing.T, open func(t *testing.T, name string) history.Stor
 		"refused":     testRefused,
 		"query":       testQuery,
 		"joins":       testJoins,
+		"kinds":       testKinds,
 		"commits":     testCommits,
 		"delete":      testDelete,
 		"concurrent":  testConcurrent,
@@ -247,6 +248,11 @@ func testQuery(t *testing.T, open func() history.Store) {
 			t.Errorf("%s: %d series of %v, want %d of %v", name, len(got.Series), commits, test.series, test.commits)
 		}
 	}
+	for machine, want := range map[string][]string{"m2": {hash(5), hash(6)}, "": {hash(1), hash(2), hash(3), hash(4), hash(5), hash(6)}} {
+		if commits, err := s.Commits(t.Context(), machine); err != nil || !slices.Equal(commits, want) {
+			t.Errorf("Commits(%q) = %v, %v", machine, commits, err)
+		}
+	}
 	one := query(t, s, history.Filter{Package: "example.org/m/codec", Metric: "ns/op", Machine: "m1"}).Series[0]
 	var values [][]float64
 	for _, p := range one.Points {
@@ -275,18 +281,53 @@ func testJoins(t *testing.T, open func() history.Store) {
 	got := query(t, s, history.Filter{Metric: "ns/op"}).Series
 	environment := map[string]string{"Go version": "go1.26.1", "GOAMD64": "v3", "--cpu-pin": "0"}
 	want := []history.Series{
-		{Points: []history.Point{{Values: []float64{6}, Runs: 1, Environment: map[string]string{}}}},
-		{Machine: "m1", Unit: map[string]string{"better": "lower"},
+		{Machines: 1, Points: []history.Point{{Values: []float64{6}, Runs: 1, Environment: map[string]string{}}}},
+		{Machine: "m1", Machines: 1, Unit: map[string]string{"better": "lower"},
 			Points: []history.Point{{Values: []float64{1, 2, 3}, Runs: 2, Environment: environment}}},
-		{Machine: "m1", Settings: api.BenchSettings{GOGC: "off"},
+		{Machine: "m1", Machines: 1, Settings: api.BenchSettings{GOGC: "off"},
 			Points: []history.Point{{Values: []float64{5}, Runs: 1, Environment: map[string]string{}}}},
-		{Machine: "m2", Points: []history.Point{{Values: []float64{4}, Runs: 1, Environment: map[string]string{}}}},
+		{Machine: "m2", Machines: 1, Points: []history.Point{{Values: []float64{4}, Runs: 1, Environment: map[string]string{}}}},
 	}
 	for i := range want {
 		want[i].Package, want[i].Name, want[i].Procs, want[i].Metric = "example.org/m/codec", "Encode/size=1k", 2, "ns/op"
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// testKinds: machines of one kind can be asked for and joined, others never are.
+func testKinds(t *testing.T, open func() history.Store) {
+	s := open()
+	for n, id := range []string{"é1-a", "é1-b", "é1", "é1x-a", "", "é1x-a-b"} {
+		run := measured(1, float64(n))
+		run.Machine.ID, run.Machine.Kernel = id, fmt.Sprint(n)
+		run.Time = at(n).Time.Format(time.RFC3339)
+		put(t, s, run, at(1))
+	}
+	for machine, want := range map[string]int{"é1": 3, "é1-a": 1, "é1x": 2, "é1x-a": 1, "é": 0, "a": 0} {
+		got := query(t, s, history.Filter{Machine: machine, Metric: "ns/op"})
+		if len(got.Series) != want || len(got.Machines) != want {
+			t.Errorf("machine %s: %d series on %d machines, want %d", machine, len(got.Series), len(got.Machines), want)
+		}
+		if commits, err := s.Commits(t.Context(), machine); err != nil || len(commits) != min(want, 1) {
+			t.Errorf("Commits of %s = %v, %v", machine, commits, err)
+		}
+		if n, err := s.Count(t.Context(), history.Which{Machine: machine}); n != want || err != nil {
+			t.Errorf("Count of %s = %d, %v; want %d", machine, n, err, want)
+		}
+	}
+	got := query(t, s, history.Filter{ByKind: true, Metric: "ns/op"})
+	var series []string
+	for _, one := range got.Series {
+		p := one.Points[0]
+		series = append(series, fmt.Sprintf("%s %d %v %s", one.Machine, one.Machines, p.Values, p.Environment["machine"]))
+	}
+	if want := []string{" 1 [4] ", "é1 3 [0 1 2] é1", "é1x 2 [3 5] é1x-a-b"}; !slices.Equal(series, want) {
+		t.Errorf("series %q, want %q", series, want)
+	}
+	if len(got.Machines) != 2 || got.Machines[0].ID != "é1" || got.Machines[0].Kernel != "2" || got.Machines[1].ID != "é1x" {
+		t.Errorf("machines %+v", got.Machines)
 	}
 }
 
@@ -348,7 +389,11 @@ func testDelete(t *testing.T, open func() history.Store) {
 		{history.Which{Machine: "m3"}, 0, []string{hash(1), hash(3), hash(5)}},
 		{history.Which{Machine: "m1"}, 3, nil},
 	} {
+		counted, countErr := s.Count(t.Context(), step.which)
 		n, err := s.Delete(t.Context(), step.which)
+		if counted != n || countErr != nil {
+			t.Errorf("Count(%+v) = %d, %v, and %d were deleted", step.which, counted, countErr, n)
+		}
 		if got := hashes(query(t, s, history.Filter{})); err != nil || n != step.want || !slices.Equal(got, step.left) {
 			t.Errorf("Delete(%+v) = %d, %v, left %v; want %d and %v", step.which, n, err, got, step.want, step.left)
 		}

@@ -27,11 +27,16 @@ type Store interface {
 	Put(ctx context.Context, run api.BenchRun, commit Commit) (added bool, err error)
 	// Query returns the commits and series that a filter leaves.
 	Query(ctx context.Context, filter Filter) (*Selection, error)
+	// Commits returns the hashes of the commits that have runs on the machine with
+	// an ID, or on those of a kind; on any when it is empty.
+	Commits(ctx context.Context, machine string) ([]string, error)
 	// Runs returns the runs of a commit as they were put, ordered by time. Without
 	// any, the error is NotFound.
 	Runs(ctx context.Context, commit string) ([]api.BenchRun, error)
 	// Delete removes runs, then commits without runs, and returns how many runs.
 	Delete(ctx context.Context, which Which) (int, error)
+	// Count returns how many runs Delete would remove.
+	Count(ctx context.Context, which Which) (int, error)
 	// Name is where the results are, without a password.
 	Name() string
 	// Close releases the store.
@@ -51,8 +56,13 @@ type Commit struct {
 
 // Filter says what to query. The zero value is everything.
 type Filter struct {
-	// Package, Metric and Machine are equal to those of a series, unless empty.
+	// Package and Metric are equal to those of a series, Machine to the ID of its
+	// machine or to the kind of it ([machine.Kind]), unless empty.
 	Package, Metric, Machine string
+	// ByKind joins the series of machines of one kind: the kind stands for the ID
+	// then. For runners that are made anew for each run it is the only way to see
+	// more than one commit in a series.
+	ByKind bool
 	// Name matches the names of benchmarks, unless nil.
 	Name *regexp.Regexp
 	// Since leaves commits from this time on, unless zero.
@@ -68,7 +78,7 @@ type Filter struct {
 type Which struct {
 	// Before is when the run began; of a run that does not say, when it was put.
 	Before time.Time
-	// Commit is a hash, Machine an ID.
+	// Commit is a hash, Machine an ID or a kind.
 	Commit, Machine string
 }
 
@@ -84,11 +94,14 @@ type Selection struct {
 
 // Series is one metric of one benchmark on one machine with one set of settings.
 type Series struct {
-	Package  string
-	Name     string
-	Procs    int
-	Metric   string
-	Machine  string
+	Package string
+	Name    string
+	Procs   int
+	Metric  string
+	Machine string
+	// Machines counts the machines that are joined: more than one only with
+	// Filter.ByKind, which makes Machine their kind.
+	Machines int
 	Settings api.BenchSettings
 	// Unit is what the newest run that says so has as metadata of the metric.
 	Unit   map[string]string

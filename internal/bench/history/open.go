@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -30,19 +31,32 @@ const connectTimeout = 10 * time.Second
 // A store of an older version is brought to this one. One of a newer version is
 // refused with Unsupported, a file that is something else with Invalid.
 func Open(ctx context.Context, source string) (Store, error) {
-	where, err := parseSource(source)
+	return openSource(ctx, source, true)
+}
+
+// OpenExisting is Open of a store that is there already; what is none yet is
+// NotFound, and nothing is made.
+func OpenExisting(ctx context.Context, source string) (Store, error) {
+	return openSource(ctx, source, false)
+}
+
+func openSource(ctx context.Context, named string, create bool) (Store, error) {
+	where, err := parseSource(named)
 	if err != nil {
 		return nil, err
 	}
+	where.create = create
 	if where.url != "" {
 		return openPostgres(ctx, where)
 	}
 	return openSQLite(ctx, where)
 }
 
-// source is a parsed source: a path or a URL, and how it is shown.
+// source is a parsed source: a path or a URL, how it is shown, and whether it is
+// made if need be.
 type source struct {
 	path, url, name string
+	create          bool
 }
 
 func parseSource(s string) (source, error) {
@@ -86,14 +100,19 @@ func openSQLite(ctx context.Context, where source) (Store, error) {
 	if err != nil {
 		return nil, failed("open history", where.name, err)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if where.create {
+		err = os.MkdirAll(filepath.Dir(path), 0o755)
+	} else if _, err = os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		err = noStore
+	}
+	if err != nil {
 		return nil, failed("open history", where.name, err)
 	}
 	connector, err := sqlite.NewConnector(sqliteURI(path))
 	if err != nil {
 		return nil, failed("open history", where.name, err)
 	}
-	return open(ctx, &database{db: sql.OpenDB(connector), dialect: sqliteDialect, name: where.name, now: time.Now})
+	return open(ctx, &database{db: sql.OpenDB(connector), dialect: sqliteDialect, name: where.name, now: time.Now}, where.create)
 }
 
 // sqliteURI names a file, to be used by many processes: writers wait for each
@@ -119,21 +138,28 @@ func openPostgres(ctx context.Context, where source) (Store, error) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}
-	return open(ctx, &database{db: stdlib.OpenDB(*config), dialect: postgresDialect, name: where.name, now: time.Now})
+	return open(ctx, &database{db: stdlib.OpenDB(*config), dialect: postgresDialect, name: where.name, now: time.Now}, where.create)
 }
 
-func open(ctx context.Context, d *database) (Store, error) {
-	if err := d.migrate(ctx); err != nil {
+// noStore is the error of what is to be there and is not.
+var noStore = &fault.Error{Code: fault.NotFound, Err: errors.New("there is no history"),
+	Hint: "check the name; 'gopherwood bench history add' makes one"}
+
+func open(ctx context.Context, d *database, create bool) (Store, error) {
+	if err := d.migrate(ctx, create); err != nil {
 		return nil, errors.Join(failed("open history", d.name, err), d.db.Close())
 	}
 	return d, nil
 }
 
-// migrate makes the tables, or brings those of an older version to this one.
-func (d *database) migrate(ctx context.Context) error {
+// migrate makes the tables if it may, or brings those of an older version to this one.
+func (d *database) migrate(ctx context.Context, create bool) error {
 	version, err := d.version(ctx, d.db)
 	if err != nil || version == len(migrations) {
 		return err
+	}
+	if version == 0 && !create {
+		return noStore
 	}
 	return d.transact(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, d.dialect.lockSchema); err != nil {

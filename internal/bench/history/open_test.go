@@ -169,6 +169,31 @@ func TestOpenErrors(t *testing.T) {
 	}
 }
 
+// TestOpenExisting: a name that is mistyped makes no store.
+func TestOpenExisting(t *testing.T) {
+	dir := t.TempDir()
+	empty := filepath.Join(dir, "empty")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{filepath.Join(dir, "absent", "x.sqlite"), empty} {
+		if _, err := history.OpenExisting(t.Context(), path); fault.CodeOf(err) != fault.NotFound || !strings.Contains(err.Error(), path) || fault.HintOf(err) == "" {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("%v, %v are left", left, err)
+	}
+	s, err := history.OpenExisting(t.Context(), copyFixture(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hasVersion1(t, s)
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSources(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, source := range []string{"a.sqlite", "sqlite:a.sqlite", "sqlite://a.sqlite", "sqlite:" + filepath.Join(".", "a.sqlite")} {

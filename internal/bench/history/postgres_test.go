@@ -236,6 +236,8 @@ func testRefusedPostgreSQL(t *testing.T, s *server) {
 	wants("a role that is not there", err, fault.Denied)
 	_, err = history.Open(t.Context(), strings.Replace(s.url("postgres"), "tester@", "reader@", 1))
 	wants("a role that may not make tables", err, fault.Denied)
+	_, err = history.OpenExisting(t.Context(), s.url("postgres"))
+	wants("a database without a history", err, fault.NotFound)
 	guarded, err := sql.Open("pgx", source)
 	if err != nil {
 		t.Fatal(err)

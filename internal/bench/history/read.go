@@ -44,6 +44,32 @@ func (d *database) Runs(ctx context.Context, commit string) ([]api.BenchRun, err
 	return found, nil
 }
 
+func (d *database) Commits(ctx context.Context, machine string) ([]string, error) {
+	hashes, err := d.readHashes(ctx, machine)
+	return hashes, failed("read history", d.name, err)
+}
+
+func (d *database) readHashes(ctx context.Context, machine string) (hashes []string, err error) {
+	query, args := `SELECT DISTINCT commit_hash FROM gopherwood_bench_runs`, []any(nil)
+	if machine != "" {
+		condition, wanted := onMachine("machine", machine)
+		query, args = query+" WHERE "+condition, wanted
+	}
+	rows, err := d.db.QueryContext(ctx, d.placeholders(query+" ORDER BY commit_hash"), args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var hash string
+		if err := rows.Scan(&hash); err != nil {
+			return nil, err
+		}
+		hashes = append(hashes, hash)
+	}
+	return hashes, rows.Err()
+}
+
 // readRuns returns the runs to which a condition applies, from the oldest.
 func (d *database) readRuns(ctx context.Context, condition string, args ...any) (runs []storedRun, err error) {
 	rows, err := d.db.QueryContext(ctx, d.placeholders(`SELECT id, commit_hash, document FROM gopherwood_bench_runs
@@ -148,7 +174,7 @@ func (d *database) Query(ctx context.Context, filter Filter) (*Selection, error)
 	if err != nil {
 		return nil, failed("read history", d.name, err)
 	}
-	c := newCollector(filter.left(all))
+	c := newCollector(filter.left(all), filter.ByKind)
 	if len(c.commits) > 0 {
 		if err := d.collect(ctx, filter, c); err != nil {
 			return nil, failed("read history", d.name, err)
@@ -190,10 +216,14 @@ func (d *database) collect(ctx context.Context, filter Filter, c *collector) (er
 		FROM gopherwood_bench_commits c CROSS JOIN gopherwood_bench_runs r
 			CROSS JOIN gopherwood_bench_series s CROSS JOIN gopherwood_bench_samples m
 		WHERE c.time >= ? AND r.commit_hash = c.hash AND s.run_id = r.id AND m.run_id = s.run_id AND m.position = s.position`, []any{oldest}
-	for column, value := range map[string]string{"s.package": filter.Package, "m.metric": filter.Metric, "r.machine": filter.Machine} {
+	for column, value := range map[string]string{"s.package": filter.Package, "m.metric": filter.Metric} {
 		if value != "" {
 			query, args = query+" AND "+column+" = ?", append(args, value)
 		}
+	}
+	if filter.Machine != "" {
+		condition, wanted := onMachine("r.machine", filter.Machine)
+		query, args = query+" AND "+condition, append(args, wanted...)
 	}
 	rows, err := d.db.QueryContext(ctx, d.placeholders(query), args...)
 	if err != nil {

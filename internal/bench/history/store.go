@@ -11,8 +11,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gopherwood-dev/gopherwood/api"
+	"github.com/gopherwood-dev/gopherwood/internal/bench/machine"
 	"github.com/gopherwood-dev/gopherwood/sdk/fault"
 )
 
@@ -131,8 +133,10 @@ func (d *database) putCommit(ctx context.Context, q querier, c commitRow) error 
 	return err
 }
 
-func (d *database) Delete(ctx context.Context, which Which) (int, error) {
-	conditions, args := []string{}, []any{}
+// conditions are those of the runs that are deleted.
+func (d *database) conditions(which Which) (string, []any, error) {
+	var conditions []string
+	var args []any
 	if !which.Before.IsZero() {
 		conditions, args = append(conditions, "time < ?"), append(args, which.Before.Unix())
 	}
@@ -140,19 +144,47 @@ func (d *database) Delete(ctx context.Context, which Which) (int, error) {
 		conditions, args = append(conditions, "commit_hash = ?"), append(args, strings.ToLower(which.Commit))
 	}
 	if which.Machine != "" {
-		conditions, args = append(conditions, "machine = ?"), append(args, which.Machine)
+		condition, wanted := onMachine("machine", which.Machine)
+		conditions, args = append(conditions, condition), append(args, wanted...)
 	}
 	if len(conditions) == 0 {
-		return 0, &fault.Error{Code: fault.Usage, Op: "delete from history", Input: d.name,
+		return "", nil, &fault.Error{Code: fault.Usage, Op: "delete from history", Input: d.name,
 			Err: errors.New("nothing says what to delete"), Hint: "name a time, a commit or a machine"}
 	}
+	return strings.Join(conditions, " AND "), args, nil
+}
+
+// onMachine is the condition that a column is the ID that is named, or that of a
+// machine of the kind that is (machine.Kind).
+func onMachine(column, named string) (condition string, args []any) {
+	if named != machine.Kind(named) {
+		return column + " = ?", []any{named}
+	}
+	return "(" + column + " = ? OR substr(" + column + ", 1, ?) = ?)", []any{named, utf8.RuneCountInString(named) + 1, named + "-"}
+}
+
+func (d *database) Count(ctx context.Context, which Which) (int, error) {
+	conditions, args, err := d.conditions(which)
+	if err != nil {
+		return 0, err
+	}
+	var n int
+	err = d.db.QueryRowContext(ctx, d.placeholders(`SELECT count(*) FROM gopherwood_bench_runs WHERE `+conditions), args...).Scan(&n)
+	return n, failed("count runs of history", d.name, err)
+}
+
+func (d *database) Delete(ctx context.Context, which Which) (int, error) {
+	conditions, args, err := d.conditions(which)
+	if err != nil {
+		return 0, err
+	}
 	var deleted int
-	err := d.transact(ctx, func(tx *sql.Tx) error {
+	err = d.transact(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, d.dialect.lockCommits); err != nil {
 			return err
 		}
 		var err error
-		if deleted, err = d.exec(ctx, tx, `DELETE FROM gopherwood_bench_runs WHERE `+strings.Join(conditions, " AND "), args...); err != nil {
+		if deleted, err = d.exec(ctx, tx, `DELETE FROM gopherwood_bench_runs WHERE `+conditions, args...); err != nil {
 			return err
 		}
 		_, err = d.exec(ctx, tx, `DELETE FROM gopherwood_bench_commits WHERE hash NOT IN (SELECT commit_hash FROM gopherwood_bench_runs)`)

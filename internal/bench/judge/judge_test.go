@@ -269,6 +269,34 @@ func TestNotFinite(t *testing.T) {
 	}
 }
 
+// TestGrains takes an allocation that is made once a process for none an operation.
+func TestGrains(t *testing.T) {
+	n := 0
+	j := play(New(options(t, 1, time.Minute), names(1)), func(p Plan) Round {
+		var r Round
+		for i, arm := range p.Order {
+			n++
+			r[i] = Slice{Arm: arm, Samples: []map[string]float64{{"allocs/op": float64(n % 2), "B/op": float64(n % 3)}}, Took: time.Millisecond}
+		}
+		return r
+	})
+	for _, got := range j.Items() {
+		if got.Verdict != api.BenchPass || got.Rounds > 2*patience {
+			t.Errorf("%s of %s after %d rounds: %s", got.Verdict, got.Metric, got.Rounds, got.Reason)
+		}
+	}
+}
+
+// TestPatience ends when nothing but a warning could come of it.
+func TestPatience(t *testing.T) {
+	w := newWorld(1)
+	w.change[0] = 1.05
+	j := play(New(options(t, 1, time.Hour, limitText{OnWorse: "warn"}), names(1)), w.round)
+	if got := j.Items()[0]; got.Rounds != patience || got.Verdict != api.BenchInconclusive {
+		t.Errorf("%s after %d rounds", got.Verdict, got.Rounds)
+	}
+}
+
 // TestNullArm: where the base differs from itself, nothing is said of the head.
 func TestNullArm(t *testing.T) {
 	got := verdicts(t, 10, 1.3, func(w *world) { w.null = 1.15 })

@@ -101,6 +101,8 @@ func defaults(metric string, direction int) api.BenchLimit {
 	switch {
 	case metric == "B/op", metric == "allocs/op":
 		return api.BenchLimit{Worse: "3%", Better: "3%", OnWorse: string(Warn), OnBetter: string(Warn)}
+	case metric == "instructions/op":
+		return api.BenchLimit{Worse: "3%", Better: "3%", OnWorse: string(Warn), OnBetter: string(Show)}
 	case metric == "MB/s", direction == 0: // MB/s says the same as ns/op
 		return api.BenchLimit{Worse: "5%", Better: "2%", OnWorse: string(Show), OnBetter: string(Show)}
 	}

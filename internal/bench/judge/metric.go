@@ -51,6 +51,8 @@ type metric struct {
 	unit string
 	// worse is +1 when a higher value is worse, -1 when a lower one is.
 	worse float64
+	// grain is what values below it count as.
+	grain float64
 	limit limit
 	alpha float64
 	// arms are what was measured of each arm.
@@ -66,13 +68,17 @@ type metric struct {
 	problem string
 }
 
+// grains are for counts of what a benchmark does besides its iterations: divided by
+// those it is 0 in one process and 1 in another.
+var grains = map[string]float64{"allocs/op": 1, "B/op": 16}
+
 func newMetric(unit string, direction int, l limit, alpha float64) *metric {
 	worse := 1.0
 	if direction > 0 {
 		worse = -1
 	}
 	return &metric{
-		unit: unit, worse: worse, limit: l, alpha: alpha,
+		unit: unit, worse: worse, grain: grains[unit], limit: l, alpha: alpha,
 		bounds: [2]*bound{newBound(l.worse, l.onWorse, alpha), newBound(l.better, l.onBetter, alpha)},
 		higher: newWealth(l.worse / 2), lower: newWealth(l.worse / 2),
 	}
@@ -88,7 +94,7 @@ func (m *metric) add(r Round) {
 		logs[i] = math.Inf(1)
 	}
 	for _, s := range r {
-		logs[s.Arm] = min(logs[s.Arm], m.worse*math.Log(m.best(s)))
+		logs[s.Arm] = min(logs[s.Arm], m.worse*math.Log(max(m.best(s), m.grain)))
 	}
 	if m.problem != "" || slices.ContainsFunc(logs[:], notFinite) {
 		return // what is not positive has no logarithm, but can be constant
@@ -158,8 +164,11 @@ func (m *metric) undefined() bool {
 // unsound reports whether the base differs from itself by half of what may
 // change for the worse: then a difference of the head says nothing either.
 func (m *metric) unsound() bool {
-	return max(m.higher.log(), m.lower.log()) >= math.Log(1/suspicion)
+	return max(m.higher.log(), m.lower.log()) >= math.Log(1/nullAlpha)
 }
+
+// nullAlpha is the probability that a sound machine is called unsound.
+const nullAlpha = 0.001
 
 // sound reports whether the base is known to differ from itself by less than half
 // of what the head seems to differ by, or less than the limit: before that is
@@ -183,10 +192,13 @@ func (m *metric) decided() bool {
 	if m.exact() || m.undefined() || m.unsound() {
 		return true
 	}
-	tested := m.tested()
+	tested := slices.DeleteFunc(m.tested(), func(b *bound) bool { return b.action == Warn && m.rounds() >= patience })
 	return slices.ContainsFunc(tested, func(b *bound) bool { return b.exceeded }) ||
 		!slices.ContainsFunc(tested, func(b *bound) bool { return !b.kept() })
 }
+
+// patience is for how many rounds a bound that only warns keeps a benchmark open.
+const patience = 40
 
 // bound is one end of what is allowed.
 type bound struct {
@@ -202,7 +214,7 @@ type bound struct {
 }
 
 // suspicion is the probability that a change is suspected, and then confirmed,
-// where there is none; and that the base seems to differ from itself so much.
+// where there is none; and that the base is called sound where it is not.
 const suspicion = 0.05
 
 func newBound(at float64, action Action, alpha float64) *bound {

@@ -91,6 +91,26 @@ func comparison() (*api.BenchComparison, *api.BenchResults, *api.BenchResults) {
 	return c, results(98), results(110)
 }
 
+// results are two runs, of which the second is of another machine and of text that
+// says little of it.
+func results() *api.BenchResults {
+	first := api.BenchRun{
+		Time: "2026-11-27T12:00:00Z", Machine: machine(), Settings: api.BenchSettings{GOGC: "off", Slice: 0.1}, Labels: map[string]string{"branch": hostile},
+		Side: api.BenchSide{Commit: "fedcba9876543210fedcba9876543210fedcba98", Dirty: true, Binaries: []api.BenchBinary{{Package: pkg, GoVersion: "go1.26.8"}}},
+	}
+	encode := api.BenchSeries{Package: pkg, Name: "Encode", Procs: 2}
+	for i := range 10 {
+		values := map[string]float64{"ns/op": 12000 + 100*float64(i*7%10), "allocs/op": 3, hostile: float64(i)}
+		encode.Samples = append(encode.Samples, api.BenchSample{Iterations: 1000, Values: values})
+	}
+	second := api.BenchSeries{Name: hostile, Samples: []api.BenchSample{{Iterations: 1, Values: map[string]float64{"ns/op": 0}}}}
+	first.Series = []api.BenchSeries{encode}
+	return &api.BenchResults{
+		SchemaVersion: api.SchemaVersion, Kind: api.KindBenchResults, Runs: []api.BenchRun{first, {Series: []api.BenchSeries{second}}},
+		Notes: []string{"the machine became at least 5 % slower during the run: " + hostile}, Errors: []api.Error{{Message: hostile, Hint: hostile}},
+	}
+}
+
 func history() *api.BenchHistory {
 	h := &api.BenchHistory{
 		SchemaVersion: api.SchemaVersion, Kind: api.KindBenchHistory, Store: "sqlite:bench.db", Alpha: 0.01, Seed: 7, MinChange: 0.02, DriftLimit: 0.05,
@@ -138,5 +158,6 @@ func everything() report.Data {
 		Measured: []report.Measured{measured(40, 12000, 0.1)},
 	}
 	d.Comparison, d.Old, d.New = comparison()
+	d.Results = results()
 	return d
 }

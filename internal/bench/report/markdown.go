@@ -27,6 +27,9 @@ func Markdown(w io.Writer, d Data) error {
 	if d.Comparison != nil {
 		c.comparison(d.Comparison)
 	}
+	if d.Results != nil {
+		c.results(d.Results)
+	}
 	if d.History != nil {
 		c.history(d.History)
 	}

@@ -30,6 +30,7 @@ type page struct {
 	StyleHash, ScriptHash string
 	Gate                  *gateView
 	Comparison            *comparisonView
+	Results               *resultsView
 	History               *historyView
 	Calibration           *calibrationView
 }
@@ -53,6 +54,9 @@ func HTML(w io.Writer, d Data) error {
 	}
 	if d.Comparison != nil {
 		p.Comparison = newComparisonView(d.Comparison, d.Old, d.New)
+	}
+	if d.Results != nil {
+		p.Results = newResultsView(d.Results)
 	}
 	if d.History != nil {
 		p.History = newHistoryView(d.History)

@@ -28,6 +28,7 @@ type Data struct {
 	// Old and New have the measurements of Comparison, for its plots.
 	Old, New *api.BenchResults
 
+	Results     *api.BenchResults
 	History     *api.BenchHistory
 	Calibration *api.BenchCalibration
 }

@@ -77,6 +77,7 @@ func TestGolden(t *testing.T) {
 	golden(t, "page.html", html(t, all))
 	golden(t, "gate.md", markdown(t, report.Data{Gate: all.Gate}))
 	golden(t, "comparison.md", markdown(t, report.Data{Comparison: all.Comparison}))
+	golden(t, "results.md", markdown(t, report.Data{Results: all.Results}))
 	golden(t, "history.md", markdown(t, report.Data{History: all.History}))
 	golden(t, "calibration.md", markdown(t, report.Data{Calibration: all.Calibration}))
 	golden(t, "github.txt", written(t, func(w io.Writer) error { return report.GitHub(w, all.Gate, places()) }))
@@ -152,6 +153,7 @@ func TestPageHasPlots(t *testing.T) {
 	}{
 		{`id="gate-0"`, []string{`<rect class="box"`, "base again: median", `class="head"`, `<title>round 40, base to head: `}},
 		{`id="comparison-0"`, []string{`<rect class="box"`, "old: median"}},
+		{`id="results-0"`, []string{`<rect class="box"`, "samples: median 12.4", "middle half"}},
 		{`id="series-2"`, []string{`class="level"`, `class="point worse"`, "+12.5 % worse", `<circle class="sample"`}},
 		{`id="series-1"`, []string{`class="drift"`, "drift +11.6 %"}},
 	} {
@@ -196,13 +198,13 @@ func TestOddDocuments(t *testing.T) {
 			k := calibration()
 			k.Items[0].MinDetectable[1].Change, k.Items[0].Noise, k.Items[0].Seconds = v, w, w
 			d := report.Data{Gate: g, Measured: []report.Measured{measured(5, v, w)},
-				Comparison: c, Old: before, New: after, History: h, Calibration: k}
+				Comparison: c, Old: before, New: after, Results: after, History: h, Calibration: k}
 			drawings(t, html(t, d))
 			markdown(t, d)
 		}
 	}
 	empty := report.Data{Gate: &api.BenchGate{}, Comparison: &api.BenchComparison{}, Old: &api.BenchResults{},
-		History: &api.BenchHistory{Series: []api.BenchHistorySeries{{}}}, Calibration: &api.BenchCalibration{}}
+		Results: &api.BenchResults{Runs: []api.BenchRun{{Series: []api.BenchSeries{{}}}}}, History: &api.BenchHistory{Series: []api.BenchHistorySeries{{}}}, Calibration: &api.BenchCalibration{}}
 	if page := html(t, empty); !strings.Contains(page, "<title>Benchmarks</title>") || !strings.Contains(page, "nothing was measured") {
 		t.Error(page)
 	}
@@ -244,6 +246,7 @@ func TestMarkdownIsBounded(t *testing.T) {
 		d.Gate.Items = append(d.Gate.Items, item)
 		d.Gate.Notes = append(d.Gate.Notes, long)
 		d.Gate.Errors = append(d.Gate.Errors, api.Error{Message: long})
+		d.Results.Runs = append(d.Results.Runs, d.Results.Runs[i%2])
 		d.History.Machines = append(d.History.Machines, machine())
 	}
 	d.Gate.Base.Revision, d.Comparison.Old, d.Calibration.Recommended.Worse = long, long, long

@@ -186,8 +186,12 @@ func gateFacts(g *api.BenchGate) []fact {
 
 // goVersions names the versions of Go that binaries of the two sides were built with.
 func goVersions(g *api.BenchGate) string {
+	return goVersionsOf(slices.Concat(g.Base.Binaries, g.Head.Binaries))
+}
+
+func goVersionsOf(binaries []api.BenchBinary) string {
 	var versions []string
-	for _, b := range slices.Concat(g.Base.Binaries, g.Head.Binaries) {
+	for _, b := range binaries {
 		if b.GoVersion != "" && !slices.Contains(versions, b.GoVersion) {
 			versions = append(versions, b.GoVersion)
 		}

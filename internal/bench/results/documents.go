@@ -101,6 +101,7 @@ func readOwn(data []byte, p probe, problems *problems) ([]api.BenchRun, error) {
 	if err := json.Unmarshal(data, &set); err != nil {
 		return nil, err
 	}
+	problems.notes = append(problems.notes, set.Notes...)
 	problems.items = append(problems.items, set.Errors...)
 	return set.Runs, nil
 }

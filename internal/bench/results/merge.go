@@ -13,8 +13,8 @@ import (
 // Merge joins results of many runs and machines. A run that is there more than
 // once, the same in everything but the order of its series and binaries, is kept
 // once. Runs are ordered by time (those without one first), machine, commit and
-// then content, so that the order of the sets does not matter. The sets are not
-// changed; what is returned shares their data.
+// then content, so that the order of the sets does not matter; notes and errors
+// are sorted, each kept once. The sets are not changed; what is returned shares their data.
 func Merge(sets ...*api.BenchResults) *api.BenchResults {
 	type keyed struct {
 		run  api.BenchRun
@@ -30,6 +30,7 @@ func Merge(sets ...*api.BenchResults) *api.BenchResults {
 			at, _ := time.Parse(time.RFC3339, set.Runs[i].Time)
 			runs = append(runs, keyed{set.Runs[i], at, contentOf(set.Runs[i])})
 		}
+		merged.Notes = append(merged.Notes, set.Notes...)
 		for _, e := range set.Errors {
 			if !problems[e] {
 				problems[e] = true
@@ -46,6 +47,8 @@ func Merge(sets ...*api.BenchResults) *api.BenchResults {
 			merged.Runs = append(merged.Runs, r.run)
 		}
 	}
+	slices.Sort(merged.Notes)
+	merged.Notes = slices.Compact(merged.Notes)
 	slices.SortFunc(merged.Errors, func(a, b api.Error) int {
 		return cmp.Or(strings.Compare(a.Input, b.Input), strings.Compare(a.Message, b.Message),
 			strings.Compare(a.Code, b.Code), strings.Compare(a.Hint, b.Hint))

@@ -26,8 +26,10 @@ func TestMerge(t *testing.T) {
 	problem := api.Error{Code: "invalid", Input: "x:1", Message: "m"}
 	first, second := wrap(noon, undated), wrap(other, swapped, early, undated)
 	first.Errors, second.Errors = []api.Error{problem}, []api.Error{{Input: "a"}, problem}
+	first.Notes, second.Notes = []string{"slower", "again"}, []string{"again"}
 	got := Merge(first, second)
 	want := wrap(undated, early, other, noon)
+	want.Notes = []string{"again", "slower"}
 	want.Errors = []api.Error{{Input: "a"}, problem}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)

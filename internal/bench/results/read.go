@@ -58,7 +58,7 @@ func read(r io.Reader, name string, limit int64) (*api.BenchResults, error) {
 		return nil, problems.nothing(jsonErr)
 	}
 	return &api.BenchResults{
-		SchemaVersion: api.SchemaVersion, Kind: api.KindBenchResults, Runs: runs, Errors: problems.list(),
+		SchemaVersion: api.SchemaVersion, Kind: api.KindBenchResults, Runs: runs, Notes: problems.notes, Errors: problems.list(),
 	}, nil
 }
 
@@ -94,7 +94,9 @@ func decodeBOM(data []byte) []byte {
 
 // problems collects what cannot be read of one input.
 type problems struct {
-	name  string
+	name string
+	// notes are those of the documents that were read.
+	notes []string
 	items []api.Error
 	more  int
 }

@@ -378,6 +378,7 @@ func TestReadOwn(t *testing.T) {
 			Time:   "2026-01-02T03:04:05Z",
 			Series: []api.BenchSeries{{Name: "A", Procs: 2, Samples: []api.BenchSample{{Iterations: 1, Values: map[string]float64{"ns/op": 0.1}}}}},
 		}},
+		Notes:  []string{"n"},
 		Errors: []api.Error{{Code: "invalid", Message: "m"}},
 	}
 	text, err := json.Marshal(want)

@@ -18,7 +18,7 @@ import (
 )
 
 // Write writes results in the Go benchmark format. What Read makes of it equals
-// set, but for what the format cannot carry: Errors; series and runs without
+// set, but for what the format cannot carry: Notes and Errors; series and runs without
 // samples; the order of binaries, and repeated ones; metadata of units that a run does not use.
 // Metadata is of the whole text, so that a run that uses a unit without saying
 // anything of it has what other runs say.

@@ -25,6 +25,11 @@ const (
 	SARIF    Format = "sarif"
 	JUnit    Format = "junit"
 	Markdown Format = "markdown"
+	// Text is the Go benchmark format.
+	Text Format = "text"
+	// GitHub are annotations of a workflow, CodeQuality a report of GitLab's.
+	GitHub      Format = "github"
+	CodeQuality Format = "codequality"
 )
 
 // Layout is how a table looks.
