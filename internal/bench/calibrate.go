@@ -198,7 +198,7 @@ func (c *calibration) result(ctx context.Context, began time.Time) (doc *api.Ben
 	doc = &api.BenchCalibration{
 		SchemaVersion: api.SchemaVersion, Kind: api.KindBenchCalibration, Machine: c.machine(),
 		Settings: c.Settings,
-		Time: began.UTC().Format(time.RFC3339), Seed: c.Seed,
+		Time:     began.UTC().Format(time.RFC3339), Seed: c.Seed,
 	}
 	records := slices.DeleteFunc(c.records, func(r judge.Record) bool {
 		if len(r.Rounds) > 0 && !r.Usable() {
