@@ -132,7 +132,7 @@ type origin struct {
 	missing map[module.Version]bool
 }
 
-func (o *origin) Fetch(_ context.Context, m module.Version, dir string) (*upstream.Download, error) {
+func (o *origin) Fetch(_ context.Context, m module.Version, dir string, _ upstream.Known) (*upstream.Download, error) {
 	if o.missing[m] {
 		return nil, &fault.Error{Code: fault.NotFound, Op: "get", Input: m.String()}
 	}
@@ -146,7 +146,7 @@ type proxy struct {
 }
 
 func (p *proxy) Get(ctx context.Context, m module.Version) (*store.Entry, error) {
-	d, err := p.Fetch(ctx, m, p.store.Staging())
+	d, err := p.Fetch(ctx, m, p.store.Staging(), upstream.Known{})
 	if err != nil {
 		return nil, err
 	}

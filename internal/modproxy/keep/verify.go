@@ -25,7 +25,7 @@ type Database interface {
 // Fetcher gets a version from where it comes from into a new file in dir, as
 // upstream.Source does.
 type Fetcher interface {
-	Fetch(ctx context.Context, m module.Version, dir string) (*upstream.Download, error)
+	Fetch(ctx context.Context, m module.Version, dir string, known upstream.Known) (*upstream.Download, error)
 }
 
 var _ Fetcher = upstream.Source(nil)
@@ -206,7 +206,7 @@ func (v *verifier) problem(ctx context.Context, m module.Version, e *store.Entry
 // the version itself should be: by go.sum, by the database, and by what was
 // recorded, unless that is nil.
 func (v *verifier) repair(ctx context.Context, m module.Version, recorded *store.Entry) error {
-	d, err := v.proofs.Repair.Fetch(ctx, m, v.store.Staging())
+	d, err := v.proofs.Repair.Fetch(ctx, m, v.store.Staging(), upstream.Known{})
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gopherwood-dev/gopherwood/internal/modproxy/artifact"
 	"github.com/gopherwood-dev/gopherwood/internal/modproxy/store"
+	"github.com/gopherwood-dev/gopherwood/internal/modproxy/upstream"
 	"github.com/gopherwood-dev/gopherwood/sdk/fault"
 )
 
@@ -17,8 +18,7 @@ func (m *Mirror) Info(ctx context.Context, path, query string) (Document, error)
 	if !Exact(path, query) {
 		return m.query(ctx, path, query)
 	}
-	return m.part(ctx, module.Version{Path: path, Version: query}, ".info",
-		func(v *store.Version) []byte { return v.Info }, m.upstreamInfo)
+	return m.part(ctx, module.Version{Path: path, Version: query}, infoPart)
 }
 
 // Mod returns the go.mod file of a version.
@@ -26,22 +26,44 @@ func (m *Mirror) Mod(ctx context.Context, v module.Version) (Document, error) {
 	if err := checkExact(v); err != nil {
 		return Document{}, err
 	}
-	return m.part(ctx, v, ".mod", func(v *store.Version) []byte { return v.Mod }, m.upstreamMod)
+	return m.part(ctx, v, modPart)
 }
 
-// part returns a document of a version: from the store with of, else from upstream
-// with get, so that nobody waits for the zip who does not want it. The rest follows
-// in the background.
-func (m *Mirror) part(ctx context.Context, v module.Version, suffix string, of func(*store.Version) []byte,
-	get func(context.Context, module.Version) ([]byte, error)) (Document, error) {
+// part is one of the documents of a version.
+type part struct {
+	suffix string
+	// stored returns it of a version in the store, and get from upstream.
+	stored func(*store.Version) []byte
+	get    func(*Mirror, context.Context, module.Version) ([]byte, error)
+}
+
+var (
+	infoPart = part{".info", func(v *store.Version) []byte { return v.Info }, (*Mirror).upstreamInfo}
+	modPart  = part{".mod", func(v *store.Version) []byte { return v.Mod }, (*Mirror).upstreamMod}
+)
+
+// key names the document in the maps.
+func (p *part) key(v module.Version) string { return key(v.Path, v.Version) + p.suffix }
+
+// part returns a document of a version: from memory or the store, else from upstream,
+// so that nobody waits for the zip who does not want it. The rest follows in the
+// background.
+func (m *Mirror) part(ctx context.Context, v module.Version, p part) (Document, error) {
 	defer m.fills.busy()()
-	d, err := m.parts.do(ctx, key(v.Path, v.Version)+suffix, func(ctx context.Context) (Document, error) {
+	if d, ok := m.recall(v, p); ok {
+		if d.From == Upstream {
+			m.fills.add(v, p.suffix == infoPart.suffix)
+		}
+		d.From = Memory
+		return d, nil
+	}
+	return m.parts.do(ctx, p.key(v), func(ctx context.Context) (Document, error) {
 		until := m.opt.Now().Add(documentAge)
 		e, err := m.stored(ctx, v)
 		switch {
 		case err == nil:
 			m.opt.Store.Used(v, m.opt.Now())
-			return Document{of(&e.Version), Stored, until}, nil
+			return Document{p.stored(&e.Version), Stored, until}, nil
 		case !m.elsewhere(err):
 			return Document{}, err
 		case m.opt.Gate != nil && m.opt.Gate.NeedsZip():
@@ -49,18 +71,93 @@ func (m *Mirror) part(ctx context.Context, v module.Version, suffix string, of f
 			if err != nil {
 				return Document{}, err
 			}
-			return Document{of(&e.Version), Upstream, until}, nil
+			return Document{p.stored(&e.Version), Upstream, until}, nil
 		}
-		ctx, cancel := context.WithTimeout(ctx, m.opt.FetchTime)
-		defer cancel()
-		data, err := get(ctx, v)
+		d, err := m.ask(ctx, v, p)
 		if err != nil {
 			return Document{}, err
 		}
-		m.fills.add(v, suffix == ".info")
-		return Document{data, Upstream, until}, nil
+		if p.suffix == infoPart.suffix {
+			m.askEarly(v, modPart)
+		} else {
+			m.askEarly(v, infoPart)
+		}
+		m.fills.add(v, p.suffix == infoPart.suffix)
+		return d, nil
 	})
-	return d, err
+}
+
+// ask returns a document that the upstream has, asked for once however many want it,
+// and keeps it in memory.
+func (m *Mirror) ask(ctx context.Context, v module.Version, p part) (Document, error) {
+	return m.asked.do(ctx, p.key(v), func(ctx context.Context) (Document, error) {
+		if d, ok := m.recall(v, p); ok {
+			return d, nil
+		}
+		ctx, cancel := context.WithTimeout(ctx, m.opt.FetchTime)
+		defer cancel()
+		d := Document{From: Upstream, Until: m.opt.Now().Add(documentAge)}
+		var err error
+		if d.Data, err = p.get(m, ctx, v); err != nil {
+			return Document{}, err
+		}
+		m.documents.Put(p.key(v), d, int64(len(d.Data)))
+		return d, nil
+	})
+}
+
+// askEarly lets a document of a version come before it is asked for. The go command
+// asks for .info and then for go.mod, or the other way round, mostly for one version
+// after the other. Who asks himself does not depend on it: what fails is asked for
+// again, and where too many are on their way it does not matter.
+func (m *Mirror) askEarly(v module.Version, p part) {
+	if !m.early.TryAcquire(1) {
+		return
+	}
+	ok := m.group.run(func() {
+		defer m.early.Release(1)
+		_, _ = m.ask(m.base, v, p)
+	})
+	if !ok {
+		m.early.Release(1)
+	}
+}
+
+// recall returns a document that came from upstream lately. It is from there as long
+// as the rest of the version may be missing.
+func (m *Mirror) recall(v module.Version, p part) (Document, bool) {
+	d, ok := m.documents.Get(p.key(v))
+	if !ok || !m.opt.Now().Before(d.Until) {
+		return Document{}, false
+	}
+	return d, true
+}
+
+// complete says of the documents in memory that the version is in the store.
+func (m *Mirror) complete(v module.Version) {
+	for _, p := range []part{infoPart, modPart} {
+		if d, ok := m.recall(v, p); ok && d.From == Upstream {
+			d.From = Stored
+			m.documents.Put(p.key(v), d, int64(len(d.Data)))
+		}
+	}
+}
+
+// known returns what need not come with the zip of a version. What nobody waits for
+// can wait for the documents, which are mostly on their way.
+func (m *Mirror) known(ctx context.Context, v module.Version, background bool) (upstream.Known, error) {
+	var data [2][]byte
+	for i, p := range []part{infoPart, modPart} {
+		d, ok := m.recall(v, p)
+		if !ok && background {
+			var err error
+			if d, err = m.ask(ctx, v, p); err != nil {
+				return upstream.Known{}, err
+			}
+		}
+		data[i] = d.Data
+	}
+	return upstream.Known{Info: data[0], Mod: data[1], Background: background}, nil
 }
 
 // upstreamInfo returns the .info document that the upstream has, if the gate lets
@@ -69,6 +166,7 @@ func (m *Mirror) upstreamInfo(ctx context.Context, v module.Version) ([]byte, er
 	if err := m.admitUnknown(ctx, v); err != nil {
 		return nil, err
 	}
+	m.vouch(v)
 	data, err := m.opt.Source.Info(ctx, v.Path, v.Version)
 	if err != nil {
 		return nil, err
@@ -89,7 +187,7 @@ func (m *Mirror) upstreamMod(ctx context.Context, v module.Version) ([]byte, err
 	if err := m.admitUnknown(ctx, v); err != nil {
 		return nil, err
 	}
-	m.vouch(ctx, v)
+	m.vouch(v)
 	data, err := m.opt.Source.Mod(ctx, v)
 	if err != nil || m.opt.DB == nil {
 		return data, err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
 
 	"github.com/gopherwood-dev/gopherwood/sdk/fault"
 )
@@ -21,9 +22,9 @@ const (
 )
 
 // fills are the versions of which only a part was asked for. Who asks for .info is
-// about to ask for the zip: that is fetched at once. Who asks for go.mod alone
-// mostly loads a module graph, and never wants the zip: such versions are fetched
-// when nobody waits for an answer, or when they have waited for long.
+// about to ask for the zip. Who asks for go.mod loads a module graph, and then wants
+// the zips of the highest versions in it: those are fetched at once, too. All others
+// are fetched when nobody waits for an answer, or when they have waited for long.
 type fills struct {
 	limit   int
 	fill    func(module.Version)
@@ -33,13 +34,23 @@ type fills struct {
 	changed *sync.Cond // on mu: one of the below, or the time
 	soon    []module.Version
 	idle    []idleFill
-	waiting map[module.Version]bool // those in idle
-	clients int                     // who wait for an answer
-	running int
-	idling  int  // those of running that were in idle
-	closing bool // nothing is added, nothing waits for an idle proxy
+	waiting map[module.Version]place
+	highest map[string]string // what has been guessed of modules
+	clients int               // who wait for an answer
+	idling  int               // those that are being fetched and were in idle
+	closing bool              // nothing is added, nothing waits for an idle proxy
 	closed  bool
 }
+
+// place says where a version is, and why.
+type place int
+
+const (
+	asked   place = iota + 1 // in soon: its .info was asked for
+	guessed                  // in soon: it was the highest of its module
+	patient                  // in idle
+	running                  // it is being fetched
+)
 
 type idleFill struct {
 	version module.Version
@@ -49,7 +60,7 @@ type idleFill struct {
 // newFills returns an empty queue for at most limit versions. dropped hears of
 // those that found no place.
 func newFills(limit int, fill, dropped func(module.Version)) *fills {
-	f := &fills{limit: limit, fill: fill, dropped: dropped, waiting: map[module.Version]bool{}}
+	f := &fills{limit: limit, fill: fill, dropped: dropped, waiting: map[module.Version]place{}, highest: map[string]string{}}
 	f.changed = sync.NewCond(&f.mu)
 	return f
 }
@@ -69,43 +80,61 @@ func (f *fills) busy() func() {
 	}
 }
 
-// add puts a version into the queue unless it is there: soon, or when the proxy is
-// idle.
-func (f *fills) add(v module.Version, soon bool) {
-	if !f.tryAdd(v, soon) {
+// add puts a version into the queue unless it is there. Of one that was named, its
+// .info was asked for, of others go.mod.
+func (f *fills) add(v module.Version, named bool) {
+	if !f.tryAdd(v, named) {
 		f.dropped(v)
 	}
 }
 
-func (f *fills) tryAdd(v module.Version, soon bool) bool {
+func (f *fills) tryAdd(v module.Version, named bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	queued := f.waiting[v]
+	was := f.waiting[v]
 	switch {
-	case queued && !soon:
+	case was == asked, was == running, was != 0 && !named:
 		return true
-	case f.closing, !queued && f.size() >= f.limit:
+	case f.closing, was == 0 && len(f.waiting) >= f.limit:
 		return false
-	case soon:
-		// Where it is in idle, it is found there later, and passed over.
-		delete(f.waiting, v)
-		f.soon = append(f.soon, v)
+	case named:
+		f.waiting[v] = asked
+	case f.isHighest(v):
+		f.waiting[v] = guessed
 	default:
-		f.waiting[v] = true
-		f.idle = append(f.idle, idleFill{v, time.Now().Add(idlePatience)})
-		time.AfterFunc(idlePatience, f.changed.Broadcast)
+		f.postpone(v)
+	}
+	// Where it was in idle, it is found there later, and passed over.
+	if f.waiting[v] != patient && was != guessed {
+		f.soon = append(f.soon, v)
 	}
 	f.changed.Broadcast()
 	return true
 }
 
-// size is how many versions are in the queue.
-func (f *fills) size() int { return len(f.soon) + len(f.waiting) }
+// isHighest says whether no higher version of the module was guessed of late.
+func (f *fills) isHighest(v module.Version) bool {
+	if semver.Compare(v.Version, f.highest[v.Path]) < 0 {
+		return false
+	}
+	if len(f.highest) >= f.limit {
+		clear(f.highest)
+	}
+	f.highest[v.Path] = v.Version
+	return true
+}
+
+// postpone lets a version wait for an idle proxy.
+func (f *fills) postpone(v module.Version) {
+	f.waiting[v] = patient
+	f.idle = append(f.idle, idleFill{v, time.Now().Add(idlePatience)})
+	time.AfterFunc(idlePatience, f.changed.Broadcast)
+}
 
 func (f *fills) pending() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.size() + f.running
+	return len(f.waiting)
 }
 
 // work fetches versions until the queue is closed.
@@ -133,24 +162,28 @@ func (f *fills) next() (module.Version, func()) {
 		case len(f.soon) > 0:
 			v := f.soon[0]
 			f.soon = f.soon[1:]
-			f.running++
-			return v, func() { f.done(0) }
+			f.waiting[v] = running
+			return v, func() { f.done(v, 0) }
 		case f.due():
 			v := f.idle[0].version
 			f.idle = f.idle[1:]
-			delete(f.waiting, v)
-			f.running++
+			f.waiting[v] = running
 			f.idling++
-			return v, func() { f.done(1) }
+			return v, func() { f.done(v, 1) }
 		}
 		f.changed.Wait()
 	}
 }
 
-// passOver drops from the head of idle what is no longer there.
+// passOver drops from the head of idle what is no longer there, and from that of soon
+// what turned out not to be the highest of its module.
 func (f *fills) passOver() {
-	for len(f.idle) > 0 && !f.waiting[f.idle[0].version] {
+	for len(f.idle) > 0 && f.waiting[f.idle[0].version] != patient {
 		f.idle = f.idle[1:]
+	}
+	for len(f.soon) > 0 && f.waiting[f.soon[0]] == guessed && !f.isHighest(f.soon[0]) {
+		f.postpone(f.soon[0])
+		f.soon = f.soon[1:]
 	}
 }
 
@@ -158,10 +191,10 @@ func (f *fills) due() bool {
 	return len(f.idle) > 0 && f.idling < idleWorkers && (f.clients == 0 || f.closing || !time.Now().Before(f.idle[0].until))
 }
 
-func (f *fills) done(idling int) {
+func (f *fills) done(v module.Version, idling int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.running--
+	delete(f.waiting, v)
 	f.idling -= idling
 	f.changed.Broadcast()
 }
@@ -173,10 +206,10 @@ func (f *fills) close(ctx context.Context) error {
 	defer f.mu.Unlock()
 	f.closing = true
 	f.changed.Broadcast()
-	for ctx.Err() == nil && f.size()+f.running > 0 {
+	for ctx.Err() == nil && len(f.waiting) > 0 {
 		f.changed.Wait()
 	}
-	left := f.size() + f.running
+	left := len(f.waiting)
 	f.closed, f.soon, f.idle = true, nil, nil
 	clear(f.waiting)
 	f.changed.Broadcast()

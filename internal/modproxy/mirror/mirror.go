@@ -39,8 +39,12 @@ const (
 	// documentAge is how long the documents of a version may be given without asking
 	// the store and the gate again.
 	documentAge = time.Minute
-	// listBytes bounds the lists and queries in memory.
-	listBytes = 8 << 20
+	// listBytes bounds the lists and queries in memory, and documentBytes the documents
+	// of versions that came from upstream lately.
+	listBytes     = 8 << 20
+	documentBytes = 8 << 20
+	// earlyDocuments is how many of these are asked for at once before a client does.
+	earlyDocuments = 32
 )
 
 // Sums vouches for versions: it is the checksum database.
@@ -139,15 +143,19 @@ type Document struct {
 type Mirror struct {
 	opt Options
 
-	group   group
-	stop    context.CancelFunc
-	whole   *flights[found]
-	parts   *flights[Document]
-	lists   *aging
-	latest  *aging
-	queries *aging
-	fetches *semaphore.Weighted
-	fills   *fills
+	group     group
+	base      context.Context // of what nobody waits for, until stop
+	stop      context.CancelFunc
+	whole     *flights[found]
+	parts     *flights[Document]
+	asked     *flights[Document] // those of parts that are asked for upstream
+	documents *memory.Cache[Document]
+	early     *semaphore.Weighted
+	lists     *aging
+	latest    *aging
+	queries   *aging
+	fetches   *semaphore.Weighted
+	fills     *fills
 }
 
 // found is an entry and where it came from.
@@ -170,9 +178,11 @@ func New(opt Options) *Mirror {
 		opt.Observe = func(Event) {}
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	m := &Mirror{opt: opt, stop: stop, fetches: semaphore.NewWeighted(int64(opt.Fetches))}
+	m := &Mirror{opt: opt, base: ctx, stop: stop, fetches: semaphore.NewWeighted(int64(opt.Fetches)), early: semaphore.NewWeighted(earlyDocuments)}
 	m.whole = newFlights[found](ctx, &m.group)
 	m.parts = newFlights[Document](ctx, &m.group)
+	m.asked = newFlights[Document](ctx, &m.group)
+	m.documents = memory.New[Document](documentBytes)
 	m.lists = m.newAging(ctx, opt.StaleAge)
 	m.latest = m.newAging(ctx, opt.StaleAge)
 	m.queries = m.newAging(ctx, 0)
@@ -256,6 +266,7 @@ func (m *Mirror) get(ctx context.Context, v module.Version, background bool) (*s
 	if err != nil {
 		return nil, "", err
 	}
+	m.complete(v)
 	m.opt.Store.Used(v, m.opt.Now())
 	return f.Entry, f.from, nil
 }
@@ -301,7 +312,7 @@ func (m *Mirror) fetch(ctx context.Context, v module.Version, background bool) (
 	begin := m.opt.Now()
 	ctx, cancel := context.WithTimeout(ctx, m.opt.FetchTime)
 	defer cancel()
-	e, err := m.fetchOne(ctx, v)
+	e, err := m.fetchOne(ctx, v, background)
 	event := Event{Kind: Fetched, Module: v, Background: background, Took: m.opt.Now().Sub(begin), Err: err}
 	if err == nil {
 		event.Bytes = e.ZipSize
@@ -310,7 +321,7 @@ func (m *Mirror) fetch(ctx context.Context, v module.Version, background bool) (
 	return e, err
 }
 
-func (m *Mirror) fetchOne(ctx context.Context, v module.Version) (*store.Entry, error) {
+func (m *Mirror) fetchOne(ctx context.Context, v module.Version, background bool) (*store.Entry, error) {
 	if err := m.fetches.Acquire(ctx, 1); err != nil {
 		return nil, &fault.Error{Code: fault.Unavailable, Op: "fetch", Input: key(v.Path, v.Version), Err: err}
 	}
@@ -318,8 +329,12 @@ func (m *Mirror) fetchOne(ctx context.Context, v module.Version) (*store.Entry, 
 	if err := m.admitUnknown(ctx, v); err != nil {
 		return nil, err
 	}
-	m.vouch(ctx, v)
-	d, err := m.opt.Source.Fetch(ctx, v, m.opt.Store.Staging())
+	m.vouch(v)
+	known, err := m.known(ctx, v, background)
+	if err != nil {
+		return nil, err
+	}
+	d, err := m.opt.Source.Fetch(ctx, v, m.opt.Store.Staging(), known)
 	if err != nil {
 		return nil, err
 	}
@@ -330,11 +345,15 @@ func (m *Mirror) fetchOne(ctx context.Context, v module.Version) (*store.Entry, 
 }
 
 // vouch lets the checksum database look for a version while that is on its way.
-func (m *Mirror) vouch(ctx context.Context, v module.Version) {
-	if m.opt.DB != nil {
-		// What it answers is asked for again, and is there then.
-		m.group.run(func() { _, _, _ = m.opt.DB.Sums(ctx, v) })
+func (m *Mirror) vouch(v module.Version) {
+	if m.opt.DB == nil {
+		return
 	}
+	m.group.run(func() {
+		ctx, cancel := context.WithTimeout(m.base, m.opt.FetchTime)
+		defer cancel()
+		_, _, _ = m.opt.DB.Sums(ctx, v) // is asked for again, and is there then
+	})
 }
 
 // commit stores a download that is what it has to be.

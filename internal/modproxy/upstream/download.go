@@ -36,9 +36,14 @@ func (d *Download) Create(dir string) (*os.File, error) {
 }
 
 // Measure checks that the zip is one of the version, as the go command will, and
-// sets its sum and length. The error names from, where it came from.
-func (d *Download) Measure(ctx context.Context, from string) error {
-	sum, size, err := measure(ctx, d.Version.Version, d.Path)
+// sets its sum and length; in the background when nobody waits for it. The error
+// names from, where it came from.
+func (d *Download) Measure(ctx context.Context, from string, background bool) error {
+	hash := ziphash.HashZip
+	if background {
+		hash = ziphash.HashZipInBackground
+	}
+	sum, size, err := measure(ctx, d.Version.Version, d.Path, hash)
 	if err != nil {
 		return zipFault(ctx, from, err)
 	}
@@ -46,7 +51,7 @@ func (d *Download) Measure(ctx context.Context, from string) error {
 	return nil
 }
 
-func measure(ctx context.Context, m module.Version, path string) (sum string, size int64, err error) {
+func measure(ctx context.Context, m module.Version, path string, hash func(context.Context, io.ReaderAt, int64) (string, error)) (sum string, size int64, err error) {
 	if _, err := modzip.CheckZip(m, path); err != nil {
 		return "", 0, fmt.Errorf("its zip is not one of this version: %w", firstOf(err))
 	}
@@ -59,7 +64,7 @@ func measure(ctx context.Context, m module.Version, path string) (sum string, si
 	if err != nil {
 		return "", 0, err
 	}
-	sum, err = ziphash.HashZip(ctx, f, info.Size())
+	sum, err = hash(ctx, f, info.Size())
 	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("its zip is damaged: %w", err)
 	}

@@ -34,7 +34,17 @@ type Source interface {
 	// is well-formed: the limits and paths of golang.org/x/mod/zip, the
 	// version that .info states. The sums are computed, not compared. When it
 	// fails, nothing is left in dir.
-	Fetch(ctx context.Context, m module.Version, dir string) (*Download, error)
+	Fetch(ctx context.Context, m module.Version, dir string, known Known) (*Download, error)
+}
+
+// Known is what is known of a version that is to be fetched.
+type Known struct {
+	// Info and Mod are documents that the source has answered lately, which need not
+	// come again; nil where it has not.
+	Info, Mod []byte
+	// Background says that nobody waits for the version: it leaves a processor to
+	// those who wait for something else.
+	Background bool
 }
 
 // Request is a request that was sent to an upstream.

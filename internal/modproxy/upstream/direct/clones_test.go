@@ -11,6 +11,7 @@ import (
 	"golang.org/x/mod/module"
 
 	"github.com/gopherwood-dev/gopherwood/internal/base/filelock"
+	"github.com/gopherwood-dev/gopherwood/internal/modproxy/upstream"
 	"github.com/gopherwood-dev/gopherwood/internal/modproxy/upstream/upstreamtest"
 )
 
@@ -96,7 +97,7 @@ func TestClones(t *testing.T) {
 	s := newSource(t, opt)
 	fetch := func(name string) {
 		t.Helper()
-		d, err := s.Fetch(ctx, version(name), t.TempDir())
+		d, err := s.Fetch(ctx, version(name), t.TempDir(), upstream.Known{})
 		if err != nil {
 			t.Fatal(err)
 		}

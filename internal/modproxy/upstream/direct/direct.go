@@ -268,7 +268,8 @@ func (d *downloaded) problem() string {
 	return cmp.Or(d.Error, "the go command names no reason")
 }
 
-func (d *Source) Fetch(ctx context.Context, m module.Version, dir string) (_ *upstream.Download, err error) {
+// Fetch gets the documents with the zip, also where they are known.
+func (d *Source) Fetch(ctx context.Context, m module.Version, dir string, known upstream.Known) (_ *upstream.Download, err error) {
 	cache, err := d.temporaryCache()
 	if err != nil {
 		return nil, err
@@ -296,7 +297,7 @@ func (d *Source) Fetch(ctx context.Context, m module.Version, dir string) (_ *up
 		err = d.archive(ctx, q, m, file)
 	}
 	if err == nil {
-		err = d.complete(ctx, cache, got)
+		err = d.complete(ctx, cache, got, known.Background)
 	}
 	if err != nil {
 		return nil, err
@@ -306,7 +307,7 @@ func (d *Source) Fetch(ctx context.Context, m module.Version, dir string) (_ *up
 
 // complete reads and checks what the module cache has of a version, and measures
 // its zip.
-func (d *Source) complete(ctx context.Context, cache moduleCache, got *upstream.Download) (err error) {
+func (d *Source) complete(ctx context.Context, cache moduleCache, got *upstream.Download, background bool) (err error) {
 	m := got.Version.Version
 	if got.Info, err = cache.read(m, ".info", artifact.MaxInfo); err != nil {
 		return err
@@ -318,7 +319,7 @@ func (d *Source) complete(ctx context.Context, cache moduleCache, got *upstream.
 		return err
 	}
 	got.GoModSum = artifact.GoModSum(got.Mod)
-	if err := got.Measure(ctx, m.String()); err != nil {
+	if err := got.Measure(ctx, m.String(), background); err != nil {
 		return err
 	}
 	if got.ZipSize > d.maxZip {

@@ -74,7 +74,10 @@ func TestDirect(t *testing.T) {
 			_, err := s.Info(ctx, path, "nowhere")
 			return err
 		},
-		"unknown revision v1.9.1": func() error { _, err := s.Fetch(ctx, module.Version{Path: path, Version: "v1.9.1"}, dir); return err },
+		"unknown revision v1.9.1": func() error {
+			_, err := s.Fetch(ctx, module.Version{Path: path, Version: "v1.9.1"}, dir, upstream.Known{})
+			return err
+		},
 		"unknown revision v1.9.2": func() error { _, err := s.Mod(ctx, module.Version{Path: path, Version: "v1.9.2"}); return err },
 		"no matching versions":    func() error { _, err := s.Latest(ctx, path+"/nothing"); return err },
 		"only at a module proxy":  func() error { _, err := s.Versions(ctx, "golang.org/toolchain"); return err },
@@ -91,7 +94,7 @@ func TestDirect(t *testing.T) {
 func checkDirect(t *testing.T, s upstream.Source, m module.Version, env []string) {
 	t.Helper()
 	dir := t.TempDir()
-	d, err := s.Fetch(ctx, m, dir)
+	d, err := s.Fetch(ctx, m, dir, upstream.Known{})
 	if err != nil {
 		t.Errorf("%s: %v", m, err)
 		return
@@ -176,11 +179,11 @@ func TestNewerGo(t *testing.T) {
 		{{Path: path + "/sub/v3", Version: "v3.0.0"}, {Path: path + "/sub/v3", Version: "v3.1.0"}},
 	} {
 		dir := t.TempDir()
-		old, err := s.Fetch(ctx, pair[0], dir)
+		old, err := s.Fetch(ctx, pair[0], dir, upstream.Known{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		recent, err := s.Fetch(ctx, pair[1], dir)
+		recent, err := s.Fetch(ctx, pair[1], dir, upstream.Known{})
 		if err != nil {
 			t.Errorf("%s: %v", pair[1], err)
 			continue
@@ -249,7 +252,7 @@ func TestVanity(t *testing.T) {
 	fetch := func(env ...string) error {
 		dir := t.TempDir()
 		s := newSource(t, Options{Private: "corp.example.com/*", Dir: t.TempDir(), Environ: n.Environ(env...), CredentialCommand: []string{program, "credential"}})
-		d, err := s.Fetch(ctx, m, dir)
+		d, err := s.Fetch(ctx, m, dir, upstream.Known{})
 		if err != nil {
 			upstreamtest.CheckEmpty(t, dir)
 			return err
@@ -338,7 +341,7 @@ func TestDirectFaults(t *testing.T) {
 				opt.Dir = ""
 			}
 			dir := t.TempDir()
-			_, err := newSource(t, opt).Fetch(ctx, module.Version{Path: path, Version: c.version}, dir)
+			_, err := newSource(t, opt).Fetch(ctx, module.Version{Path: path, Version: c.version}, dir, upstream.Known{})
 			upstreamtest.CheckCode(t, err, c.code, c.words...)
 			if err != nil {
 				upstreamtest.CheckEmpty(t, dir)
@@ -374,7 +377,7 @@ func TestDirectCanceled(t *testing.T) {
 		}
 	}()
 	dir := t.TempDir()
-	_, err := s.Fetch(asking, module.Version{Path: "corp.example.com/lib.git", Version: "v1.0.0"}, dir)
+	_, err := s.Fetch(asking, module.Version{Path: "corp.example.com/lib.git", Version: "v1.0.0"}, dir, upstream.Known{})
 	upstreamtest.CheckCode(t, err, fault.Canceled)
 	upstreamtest.CheckEmpty(t, dir)
 	before, err := os.ReadFile(mark)
@@ -402,7 +405,7 @@ func TestDirectParallel(t *testing.T) {
 	for i := range 8 {
 		for range 3 {
 			wait.Go(func() {
-				d, err := s.Fetch(ctx, module.Version{Path: path, Version: fmt.Sprintf("v1.0.%d", i)}, dir)
+				d, err := s.Fetch(ctx, module.Version{Path: path, Version: fmt.Sprintf("v1.0.%d", i)}, dir, upstream.Known{})
 				if err != nil {
 					t.Error(err)
 					return

@@ -152,7 +152,7 @@ func TestFaults(t *testing.T) {
 			server := upstreamtest.ServeProxy(t, good, on(c.suffix, c.handle))
 			dir := t.TempDir()
 			s := newSource(t, server.URL, Options{Timeouts: timeouts, MaxZip: 1 << 20})
-			_, err := s.Fetch(ctx, upstreamtest.Lib, dir)
+			_, err := s.Fetch(ctx, upstreamtest.Lib, dir, upstream.Known{})
 			upstreamtest.CheckCode(t, err, c.code, append(c.words, server.URL[len("http://"):])...)
 			upstreamtest.CheckEmpty(t, dir)
 			if err != nil && (len(err.Error()) > 1000 || strings.Contains(err.Error(), "\x1b")) {
@@ -183,7 +183,7 @@ func TestRetries(t *testing.T) {
 			return true
 		})
 		dir := t.TempDir()
-		d, err := newSource(t, server.URL, Options{}).Fetch(ctx, upstreamtest.Lib, dir)
+		d, err := newSource(t, server.URL, Options{}).Fetch(ctx, upstreamtest.Lib, dir, upstream.Known{})
 		if err != nil || asked.Load() != 2 {
 			t.Errorf("%s: %v after %d requests", name, err, asked.Load())
 			continue
@@ -222,7 +222,7 @@ func TestUnreachable(t *testing.T) {
 // TestDisk tells a full or absent directory here from a defect there.
 func TestDisk(t *testing.T) {
 	s := newSource(t, upstreamtest.ServeProxy(t, upstreamtest.PublishLib(t), nil).URL, Options{})
-	_, err := s.Fetch(ctx, upstreamtest.Lib, t.TempDir()+"/absent")
+	_, err := s.Fetch(ctx, upstreamtest.Lib, t.TempDir()+"/absent", upstream.Known{})
 	if code := fault.CodeOf(err); err == nil || code == fault.Invalid || !strings.Contains(err.Error(), "make a file") {
 		t.Errorf("%v", err)
 	}
@@ -266,7 +266,7 @@ func TestRedirects(t *testing.T) {
 		server := upstreamtest.ServeProxy(t, p, on(".zip", c.handle))
 		host := strings.TrimPrefix(server.URL, "http://")
 		dir := t.TempDir()
-		_, err := newSource(t, "http://me:s3cr3t@"+host, Options{}).Fetch(ctx, upstreamtest.Lib, dir)
+		_, err := newSource(t, "http://me:s3cr3t@"+host, Options{}).Fetch(ctx, upstreamtest.Lib, dir, upstream.Known{})
 		upstreamtest.CheckCode(t, err, c.code, c.words...)
 		if err != nil {
 			upstreamtest.CheckEmpty(t, dir)

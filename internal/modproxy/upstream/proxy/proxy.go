@@ -144,33 +144,38 @@ func (p *proxy) Mod(ctx context.Context, m module.Version) ([]byte, error) {
 	return p.document(ctx, m.Path, file, question{kind: "mod", limit: artifact.MaxMod})
 }
 
-func (p *proxy) Fetch(ctx context.Context, m module.Version, dir string) (*upstream.Download, error) {
+func (p *proxy) Fetch(ctx context.Context, m module.Version, dir string, known upstream.Known) (*upstream.Download, error) {
 	d := &upstream.Download{Version: store.Version{Version: m, Origin: p.origin}}
-	// The three come at once. The first error says why; the others only that
-	// nobody waits for them any more.
+	d.Info, d.Mod = known.Info, known.Mod
+	// All come at once. The first error says why; the others only that nobody waits
+	// for them any more.
 	parts, partsCtx := errgroup.WithContext(ctx)
-	parts.Go(func() (err error) {
-		d.Info, err = p.Info(partsCtx, m.Path, m.Version)
-		return err
-	})
-	parts.Go(func() (err error) {
-		d.Mod, err = p.Mod(partsCtx, m)
-		d.GoModSum = artifact.GoModSum(d.Mod)
-		return err
-	})
-	parts.Go(func() error { return p.zip(partsCtx, d, dir) })
+	if d.Info == nil {
+		parts.Go(func() (err error) {
+			d.Info, err = p.Info(partsCtx, m.Path, m.Version)
+			return err
+		})
+	}
+	if d.Mod == nil {
+		parts.Go(func() (err error) {
+			d.Mod, err = p.Mod(partsCtx, m)
+			return err
+		})
+	}
+	parts.Go(func() error { return p.zip(partsCtx, d, dir, known.Background) })
 	if err := parts.Wait(); err != nil {
 		if d.Path != "" {
 			_ = d.Close() // whoever sweeps the directory finds what could not be removed
 		}
 		return nil, err
 	}
+	d.GoModSum = artifact.GoModSum(d.Mod)
 	return d, nil
 }
 
 // zip gets the zip into a new file in dir and measures it. It sets d.Path as soon
 // as there is a file.
-func (p *proxy) zip(ctx context.Context, d *upstream.Download, dir string) (err error) {
+func (p *proxy) zip(ctx context.Context, d *upstream.Download, dir string, background bool) (err error) {
 	m := d.Version.Version
 	name, err := versionFile(m.Path, m.Version, ".zip")
 	if err != nil {
@@ -191,5 +196,5 @@ func (p *proxy) zip(ctx context.Context, d *upstream.Download, dir string) (err 
 	if err != nil {
 		return err
 	}
-	return d.Measure(ctx, bare(u))
+	return d.Measure(ctx, bare(u), background)
 }

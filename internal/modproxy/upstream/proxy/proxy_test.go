@@ -71,7 +71,7 @@ func checkFetch(t *testing.T, s upstream.Source, m module.Version, p upstreamtes
 	version, _ := module.EscapeVersion(m.Version)
 	want := func(suffix string) string { return p["/"+path+"/@v/"+version+suffix] }
 	dir := t.TempDir()
-	d, err := s.Fetch(ctx, m, dir)
+	d, err := s.Fetch(ctx, m, dir, upstream.Known{})
 	if err != nil {
 		t.Errorf("%s: %v", m, err)
 		return
@@ -124,6 +124,25 @@ func checkObserved(t *testing.T, seen []upstream.Request, p upstreamtest.Publish
 	}
 	if kinds["zip"] != zips || kinds["info"] == 0 || kinds["mod"] == 0 || kinds["list"] == 0 || absent != 1 {
 		t.Errorf("%v and %d errors; want %d bytes of zips", kinds, absent, zips)
+	}
+}
+
+// TestKnownDocuments fetches a version of which documents are there: they are not
+// asked for again.
+func TestKnownDocuments(t *testing.T) {
+	p := upstreamtest.PublishLib(t)
+	server := upstreamtest.ServeProxy(t, p, nil)
+	info, mod := []byte(p["/corp.example.com/lib/@v/v1.0.0.info"]), []byte(p["/corp.example.com/lib/@v/v1.0.0.mod"])
+	for _, known := range []upstream.Known{{Info: info}, {Mod: mod}, {Info: info, Mod: mod, Background: true}} {
+		server.Forget()
+		d, err := newSource(t, server.URL, Options{}).Fetch(ctx, upstreamtest.Lib, t.TempDir(), known)
+		if err != nil || string(d.Info) != string(info) || string(d.Mod) != string(mod) || d.GoModSum != upstreamtest.GoModSum(t, string(mod)) || d.Sum == "" {
+			t.Errorf("%+v, %v", d, err)
+		}
+		asked := strings.Join(server.Paths(), " ")
+		if strings.Contains(asked, ".info") == (known.Info != nil) || strings.Contains(asked, ".mod") == (known.Mod != nil) || !strings.Contains(asked, ".zip") {
+			t.Errorf("asked for %s", asked)
+		}
 	}
 }
 

@@ -160,8 +160,8 @@ func (c chain) Mod(ctx context.Context, m module.Version) ([]byte, error) {
 	return try(c, func(s upstream.Source) ([]byte, error) { return s.Mod(ctx, m) })
 }
 
-func (c chain) Fetch(ctx context.Context, m module.Version, dir string) (*upstream.Download, error) {
-	return try(c, func(s upstream.Source) (*upstream.Download, error) { return s.Fetch(ctx, m, dir) })
+func (c chain) Fetch(ctx context.Context, m module.Version, dir string, known upstream.Known) (*upstream.Download, error) {
+	return try(c, func(s upstream.Source) (*upstream.Download, error) { return s.Fetch(ctx, m, dir, known) })
 }
 
 // off is the entry "off": it has nothing.
@@ -182,6 +182,6 @@ func (o off) Mod(_ context.Context, m module.Version) ([]byte, error) {
 	return nil, o.refuse(m.String())
 }
 
-func (o off) Fetch(_ context.Context, m module.Version, _ string) (*upstream.Download, error) {
+func (o off) Fetch(_ context.Context, m module.Version, _ string, _ upstream.Known) (*upstream.Download, error) {
 	return nil, o.refuse(m.String())
 }

@@ -138,7 +138,7 @@ func TestOff(t *testing.T) {
 	_, err2 := s.Latest(ctx, m.Path)
 	_, err3 := s.Info(ctx, m.Path, "main")
 	_, err4 := s.Mod(ctx, m)
-	_, err5 := s.Fetch(ctx, m, dir)
+	_, err5 := s.Fetch(ctx, m, dir, upstream.Known{})
 	for _, err := range []error{err1, err2, err3, err4, err5} {
 		upstreamtest.CheckCode(t, err, fault.NotFound, "corp.example.com/lib", "off")
 	}
@@ -165,7 +165,7 @@ func TestRefusedNames(t *testing.T) {
 		m := module.Version{Path: "example.com/x", Version: version}
 		_, err := s.Mod(ctx, m)
 		upstreamtest.CheckCode(t, err, fault.Usage)
-		_, err = s.Fetch(ctx, m, t.TempDir())
+		_, err = s.Fetch(ctx, m, t.TempDir(), upstream.Known{})
 		upstreamtest.CheckCode(t, err, fault.Usage)
 	}
 	if paths := a.Paths(); len(paths) > 0 {
@@ -192,7 +192,7 @@ func TestCanceled(t *testing.T) {
 		t.Errorf("%d requests for nobody", asked)
 	}
 	dir := t.TempDir()
-	_, err = s.Fetch(asking, upstreamtest.Lib, dir)
+	_, err = s.Fetch(asking, upstreamtest.Lib, dir, upstream.Known{})
 	upstreamtest.CheckCode(t, err, fault.Canceled)
 	upstreamtest.CheckEmpty(t, dir)
 	_, err = newSource(t, Options{Upstreams: "file:///nowhere"}).Versions(asking, upstreamtest.Lib.Path)
@@ -231,7 +231,7 @@ func FuzzPaths(f *testing.F) {
 		_, err2 := s.Latest(ctx, path)
 		_, err3 := s.Info(ctx, path, version)
 		_, err4 := s.Mod(ctx, m)
-		_, err5 := s.Fetch(ctx, m, dir)
+		_, err5 := s.Fetch(ctx, m, dir, upstream.Known{})
 		for _, err := range []error{err1, err2, err3, err4, err5} {
 			if code := fault.CodeOf(err); code != fault.NotFound && code != fault.Usage {
 				t.Errorf("%q@%q: %v", path, version, err)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gopherwood-dev/gopherwood/internal/modproxy/upstream"
 	"github.com/gopherwood-dev/gopherwood/internal/modproxy/upstream/credential"
 	"github.com/gopherwood-dev/gopherwood/internal/modproxy/upstream/upstreamtest"
 	"github.com/gopherwood-dev/gopherwood/sdk/fault"
@@ -39,7 +40,7 @@ func TestProxyCredentials(t *testing.T) {
 	} {
 		server.Forget()
 		s := newSource(t, Options{Upstreams: "http://" + otherHost + ",http://" + c.user + host, Environ: append([]string{"X=1"}, c.env...)})
-		d, err := s.Fetch(ctx, upstreamtest.Lib, t.TempDir())
+		d, err := s.Fetch(ctx, upstreamtest.Lib, t.TempDir(), upstream.Known{})
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}

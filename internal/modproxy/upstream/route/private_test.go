@@ -45,7 +45,7 @@ func TestPrivate(t *testing.T) {
 		_, err3 := s.Info(ctx, m.Path, "main")
 		_, err4 := s.Info(ctx, m.Path, m.Version)
 		_, err5 := s.Mod(ctx, m)
-		_, err6 := s.Fetch(ctx, m, dir)
+		_, err6 := s.Fetch(ctx, m, dir, upstream.Known{})
 		for _, err := range []error{err1, err2, err3, err4, err5, err6} {
 			if err != nil {
 				errs++
@@ -91,7 +91,7 @@ func TestPrivateUpstreams(t *testing.T) {
 	p := upstreamtest.PublishLib(t)
 	public, private := upstreamtest.ServeProxy(t, p, nil), upstreamtest.ServeProxy(t, p, nil)
 	s := newSource(t, Options{Upstreams: public.URL, Private: "corp.example.com", PrivateUpstreams: private.URL + ",off"})
-	if d, err := s.Fetch(ctx, upstreamtest.Lib, t.TempDir()); err != nil || d.Origin != private.URL {
+	if d, err := s.Fetch(ctx, upstreamtest.Lib, t.TempDir(), upstream.Known{}); err != nil || d.Origin != private.URL {
 		t.Errorf("%+v, %v", d, err)
 	}
 	_, err := s.Versions(ctx, "corp.example.com/absent")

@@ -60,12 +60,12 @@ func (r *router) Mod(ctx context.Context, m module.Version) ([]byte, error) {
 	return s.Mod(ctx, m)
 }
 
-func (r *router) Fetch(ctx context.Context, m module.Version, dir string) (*upstream.Download, error) {
+func (r *router) Fetch(ctx context.Context, m module.Version, dir string, known upstream.Known) (*upstream.Download, error) {
 	s, err := r.version(m)
 	if err != nil {
 		return nil, err
 	}
-	return s.Fetch(ctx, m, dir)
+	return s.Fetch(ctx, m, dir, known)
 }
 
 // version is source for one version, which must be a canonical one of the path.

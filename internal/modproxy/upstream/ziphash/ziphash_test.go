@@ -11,8 +11,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/klauspost/compress/flate"
 	"golang.org/x/mod/sumdb/dirhash"
 	"pgregory.net/rapid"
 
@@ -113,9 +115,43 @@ func TestHashZipDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := HashZip(ctx, bytes.NewReader(data), int64(len(data))); err == nil {
-		t.Error("hashed for nobody")
+	for _, hash := range []func(context.Context, io.ReaderAt, int64) (string, error){HashZip, HashZipInBackground} {
+		if _, err := hash(ctx, bytes.NewReader(data), int64(len(data))); err == nil {
+			t.Error("hashed for nobody")
+		}
 	}
+}
+
+// TestHashZipInBackground hashes more zips at once than there is room for, while
+// others are hashed for somebody.
+func TestHashZipInBackground(t *testing.T) {
+	data, err := os.ReadFile(writeZip(t, func(w *zip.Writer) {
+		for i := range 100 {
+			f, err := w.Create(fmt.Sprintf("a@v1.0.0/%d.go", i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = f.Write(bytes.Repeat([]byte("package lib\n"), 100*i))
+		}
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := HashZip(context.Background(), bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		for _, hash := range []func(context.Context, io.ReaderAt, int64) (string, error){HashZip, HashZipInBackground} {
+			wg.Go(func() {
+				if sum, err := hash(t.Context(), bytes.NewReader(data), int64(len(data))); err != nil || sum != want {
+					t.Errorf("%s, %v; want %s", sum, err, want)
+				}
+			})
+		}
+	}
+	wg.Wait()
 }
 
 // FuzzHashZip looks for zips of which the go command's function thinks otherwise.
@@ -196,4 +232,54 @@ func BenchmarkHashZip(b *testing.B) {
 			}
 		}
 	})
+}
+
+// TestHashZipDamagedDeflate is TestHashZipDamage for files that are compressed, also
+// with a descriptor behind their data.
+func TestHashZipDamagedDeflate(t *testing.T) {
+	content := []byte(strings.Repeat("package lib // content\n", 500))
+	var packed bytes.Buffer
+	w, err := flate.NewWriter(&packed, 6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = w.Write(content)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	sum := func(change func(*zip.FileHeader), edit func([]byte)) error {
+		header := &zip.FileHeader{Name: "a@v1.0.0/a.go", Method: zip.Deflate, Flags: 1 << 3, CRC32: crc32.ChecksumIEEE(content),
+			UncompressedSize64: uint64(len(content)), CompressedSize64: uint64(packed.Len())}
+		change(header)
+		data, err := os.ReadFile(writeZip(t, func(w *zip.Writer) {
+			f, err := w.CreateRaw(header)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = f.Write(packed.Bytes())
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		edit(data)
+		_, err = HashZip(context.Background(), bytes.NewReader(data), int64(len(data)))
+		return err
+	}
+	same, none := func([]byte) {}, func(*zip.FileHeader) {}
+	for name, change := range map[string]func(*zip.FileHeader){
+		"checksum":  func(h *zip.FileHeader) { h.CRC32++ },
+		"shorter":   func(h *zip.FileHeader) { h.UncompressedSize64-- },
+		"longer":    func(h *zip.FileHeader) { h.UncompressedSize64++ },
+		"truncated": func(h *zip.FileHeader) { h.CompressedSize64 -= 3 },
+	} {
+		if sum(change, same) == nil {
+			t.Errorf("%s: hashed", name)
+		}
+	}
+	if sum(none, func(data []byte) { data[bytes.Index(data, []byte("PK\x07\x08"))+4]++ }) == nil {
+		t.Error("a descriptor with another checksum: hashed")
+	}
+	if err := sum(none, same); err != nil {
+		t.Error(err)
+	}
 }
