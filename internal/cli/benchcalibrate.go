@@ -27,7 +27,7 @@ changed; and the smallest limit for ns/op that can be held within that budget.
 Run it on a new runner, and again when the machine changes. JSON is a
 BenchCalibration, which 'gopherwood bench report' shows, too.`,
 		Example: `  gopherwood bench calibrate ./...
-  gopherwood bench calibrate -bench Encode --budget 5m -o json -O calibration.json ./codec
+  gopherwood bench calibrate --bench Encode --budget 5m -o json -O calibration.json ./codec
   gopherwood bench calibrate -o html -O calibration.html ./...`,
 	}
 	f := addBench(cmd)

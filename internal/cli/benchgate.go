@@ -47,7 +47,7 @@ more than 3%. What could not be told is inconclusive, and counts as
 The exit code is 3 when the verdict is fail, and 0 when it is anything else. An
 interrupted gate goes on where it was when it is started again.`,
 		Example: `  gopherwood bench gate --base main ./...
-  gopherwood bench gate --base HEAD~1 -bench Encode --budget 2m ./codec
+  gopherwood bench gate --base HEAD~1 --bench Encode --budget 2m ./codec
   gopherwood bench gate --base origin/main -o markdown --html gate.html ./... > comment.md`,
 	}
 	f := &gateFlags{benchFlags: addBench(cmd)}

@@ -88,7 +88,7 @@ or --all says otherwise. Which changes are worse is said by bench.units of
 .gopherwood.yaml, by the results, or by the unit. docs/formats/benchhistory.md
 describes the store.`,
 		Example: `  gopherwood bench history
-  gopherwood bench history --since 2160h -bench Encode --metric ns/op
+  gopherwood bench history --since 2160h --bench Encode --metric ns/op
   gopherwood bench history --history postgres://bench@db.corp.example.com/bench -o html -O history.html`,
 		Args: subcommandOnly,
 

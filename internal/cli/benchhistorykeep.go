@@ -47,7 +47,7 @@ which commit they are with --commit, on which machine they were measured with
 committed are refused: 'gopherwood bench run --rev HEAD' measures the commit.
 
 The exit code is 4 when some lines of a file could not be read.`,
-		Example: `  gopherwood bench run --rev HEAD -o json ./... | gopherwood bench history add -
+		Example: `  gopherwood bench history add results.json
   gopherwood bench history add --history postgres://bench@db.corp.example.com/bench results.json
   go test -json -bench . ./... | gopherwood bench history add --commit HEAD --machine runner-1 -`,
 		Args: needArgs(1, "a FILE with results"),

@@ -38,7 +38,7 @@ measures both sides at once.
 
 The exit code is 4 when some benchmarks could not be measured, 1 when none could.`,
 		Example: `  gopherwood bench run ./... > new.txt
-  gopherwood bench run -bench Encode -count 20 --rev HEAD~1 ./codec
+  gopherwood bench run --bench Encode --count 20 --rev HEAD~1 ./codec
   gopherwood bench run -o json -O results.json ./...`,
 	}
 	f := &runFlags{benchFlags: addBenchAs(cmd, "benchtime", bench.DefaultSample, "how long a sample measures")}
