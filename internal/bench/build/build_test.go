@@ -269,7 +269,7 @@ func TestWorkspaces(t *testing.T) {
 		{"named in the base", "HEAD~1", "GOWORK=" + filepath.Join(r.dir, "other.work"), "43.00 answer"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r.t = t
+			r.lend(t)
 			opt := r.options(tc.revision)
 			opt.Dir, opt.Env = filepath.Join(r.dir, "app"), append(opt.Env, tc.env)
 			b := built(t, open(t, opt), build.BuildOptions{})

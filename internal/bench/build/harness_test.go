@@ -144,6 +144,13 @@ func (r *repo) commit(files map[string]string) string {
 	return r.git("rev-parse", "HEAD")
 }
 
+// lend lets a subtest use the repository, with temporary directories of its own.
+func (r *repo) lend(t *testing.T) {
+	own := r.t
+	r.t = t
+	t.Cleanup(func() { r.t = own })
+}
+
 // options are those of a side, with a cache of its own.
 func (r *repo) options(revision string) build.Options {
 	name := "base"

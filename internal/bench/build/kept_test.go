@@ -18,7 +18,7 @@ func TestBinariesAreKept(t *testing.T) {
 	r := newRepo(t, shop())
 	for _, revision := range []string{"HEAD", ""} {
 		t.Run("revision "+revision, func(t *testing.T) {
-			r.t = t
+			r.lend(t)
 			opt := r.options(revision)
 			one := func(flags ...string) *build.Built {
 				s := open(t, opt)

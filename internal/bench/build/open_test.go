@@ -69,7 +69,7 @@ func TestWorkTreeHash(t *testing.T) {
 		{"removed", map[string]string{"quiet": ""}, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r.t = t
+			r.lend(t)
 			r.write(tc.files)
 			s := open(t, r.options(""))
 			r.commit(nil)
