@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/gopherwood-dev/gopherwood/api"
+	"github.com/gopherwood-dev/gopherwood/internal/base/harmless"
 )
 
 // remark is what is said of one item at the place of its benchmark.
@@ -31,7 +32,7 @@ func remarks(g *api.BenchGate, places Places) []remark {
 			continue
 		}
 		all = append(all, remark{item: item, weight: weight(g, item), place: places.of(item.Package, item.Name),
-			title: clean(joined(" ", string(item.Verdict)+":", cmp.Or(item.Name, "all benchmarks of "+item.Package), item.Metric)), text: clean(item.Reason)})
+			title: harmless.Clean(joined(" ", string(item.Verdict)+":", cmp.Or(item.Name, "all benchmarks of "+item.Package), item.Metric)), text: harmless.Clean(item.Reason)})
 	}
 	return all
 }
@@ -68,7 +69,7 @@ func GitHub(w io.Writer, g *api.BenchGate, places Places) error {
 		b.WriteString(workflowCommand(level, r.place, r.title, r.text))
 	}
 	for _, e := range g.Errors {
-		b.WriteString(workflowCommand("error", Place{}, "not measured: "+clean(e.Input), clean(joined(" — ", e.Message, e.Hint))))
+		b.WriteString(workflowCommand("error", Place{}, "not measured: "+harmless.Clean(e.Input), harmless.Clean(joined(" — ", e.Message, e.Hint))))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -78,7 +79,7 @@ func GitHub(w io.Writer, g *api.BenchGate, places Places) error {
 func workflowCommand(level string, at Place, title, message string) string {
 	var properties []string
 	if at.File != "" {
-		properties = append(properties, "file="+commandProperty.Replace(clean(at.File)))
+		properties = append(properties, "file="+commandProperty.Replace(harmless.Clean(at.File)))
 		if at.Line > 0 {
 			properties = append(properties, fmt.Sprintf("line=%d", at.Line))
 		}
@@ -128,7 +129,7 @@ func CodeQuality(w io.Writer, g *api.BenchGate, places Places) error {
 		}
 		entries = append(entries, codeQuality{
 			Description: r.title + ": " + r.text, CheckName: "benchmark", Severity: severity,
-			Fingerprint: fingerprint(r.item), Location: qualityLocation{clean(r.place.File), qualityLines{max(1, r.place.Line)}},
+			Fingerprint: fingerprint(r.item), Location: qualityLocation{harmless.Clean(r.place.File), qualityLines{max(1, r.place.Line)}},
 		})
 	}
 	enc := json.NewEncoder(w)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gopherwood-dev/gopherwood/api"
+	"github.com/gopherwood-dev/gopherwood/internal/base/harmless"
 )
 
 // historyView is what the page shows of a history.
@@ -98,7 +99,7 @@ func historyFacts(h *api.BenchHistory) []fact {
 		facts = append(facts, fact{"kept in", h.Store})
 	}
 	for _, m := range h.Machines {
-		facts = append(facts, fact{"machine " + clean(short(m.ID)), dots(joined("/", m.OS, m.Arch), m.CPU, counted(m.CPUs, "processor"), quota(m.Quota), m.Virtualization)})
+		facts = append(facts, fact{"machine " + harmless.Clean(short(m.ID)), dots(joined("/", m.OS, m.Arch), m.CPU, counted(m.CPUs, "processor"), quota(m.Quota), m.Virtualization)})
 	}
 	return facts
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gopherwood-dev/gopherwood/api"
+	"github.com/gopherwood-dev/gopherwood/internal/base/harmless"
 )
 
 // maxComment is how many bytes a comment may have: GitHub takes 65,536 characters.
@@ -79,7 +80,7 @@ func (c *comment) list(lines []string) {
 	}
 	c.put("\n")
 	for i, line := range lines {
-		if !c.fits("- " + text(shorten(line, maxCell)) + "\n") {
+		if !c.fits("- " + harmless.Markdown(shorten(line, maxCell)) + "\n") {
 			c.put("- %d more are in the full report.\n", len(lines)-i)
 			return
 		}
@@ -115,7 +116,7 @@ func sign(v api.BenchVerdict) string {
 }
 
 func (c *comment) gate(g *api.BenchGate) {
-	c.put("\n### %s Benchmarks: %s\n\n%s\n", sign(g.Verdict), text(string(g.Verdict)), text(shorten(gateSentence(g), 2*maxCell)))
+	c.put("\n### %s Benchmarks: %s\n\n%s\n", sign(g.Verdict), harmless.Markdown(string(g.Verdict)), harmless.Markdown(shorten(gateSentence(g), 2*maxCell)))
 	c.list(g.Notes)
 	head := []string{"Verdict", "Benchmark", "Metric", "Base", "Head", "Change", "Interval", "Limit", "Why"}
 	var matter, rest [][]string
@@ -145,20 +146,20 @@ func (c *comment) gate(g *api.BenchGate) {
 func gateCells(item *api.BenchGateItem) []string {
 	r := gateRow(item)
 	return []string{
-		sign(item.Verdict) + " " + text(r.Verdict), name(r), text(shorten(r.Metric, maxCell)), text(r.Old), text(r.New),
-		text(joined(" ", r.Change, r.ChangeWord)), text(r.Interval), text(shorten(r.Limit, maxCell)), text(shorten(r.Reason, maxCell)),
+		sign(item.Verdict) + " " + harmless.Markdown(r.Verdict), name(r), harmless.Markdown(shorten(r.Metric, maxCell)), harmless.Markdown(r.Old), harmless.Markdown(r.New),
+		harmless.Markdown(joined(" ", r.Change, r.ChangeWord)), harmless.Markdown(r.Interval), harmless.Markdown(shorten(r.Limit, maxCell)), harmless.Markdown(shorten(r.Reason, maxCell)),
 	}
 }
 
 // name is the name of a row's benchmark, with its package.
 func name(r row) string {
-	return joined("<br>", code(shorten(r.Name, maxCell)), text(shorten(r.Package, maxCell)))
+	return joined("<br>", harmless.MarkdownCode(shorten(r.Name, maxCell)), harmless.Markdown(shorten(r.Package, maxCell)))
 }
 
 func (c *comment) comparison(cmp *api.BenchComparison) {
-	c.put("\n### Benchmarks compared\n\n%s\n", text(shorten(comparisonSentence(cmp), 2*maxCell)))
+	c.put("\n### Benchmarks compared\n\n%s\n", harmless.Markdown(shorten(comparisonSentence(cmp), 2*maxCell)))
 	if means := geomeanSentence(cmp); means != "" {
-		c.put("\n%s\n", text(shorten(means, 2*maxCell)))
+		c.put("\n%s\n", harmless.Markdown(shorten(means, 2*maxCell)))
 	}
 	c.list(cmp.Notes)
 	head := []string{"Change", "Benchmark", "Metric", "Old", "New", "Estimate", "Interval", "Samples"}
@@ -166,7 +167,7 @@ func (c *comment) comparison(cmp *api.BenchComparison) {
 	for i := range cmp.Items {
 		item := &cmp.Items[i]
 		r := comparisonRow(item)
-		cells := []string{text(r.Verdict), name(r), text(shorten(r.Metric, maxCell)), text(r.Old), text(r.New), text(r.Change), text(r.Interval), r.Samples}
+		cells := []string{harmless.Markdown(r.Verdict), name(r), harmless.Markdown(shorten(r.Metric, maxCell)), harmless.Markdown(r.Old), harmless.Markdown(r.New), harmless.Markdown(r.Change), harmless.Markdown(r.Interval), r.Samples}
 		if item.Change == "worse" || item.Change == "better" {
 			changed = append(changed, cells)
 		} else {
@@ -182,14 +183,14 @@ func (c *comment) comparison(cmp *api.BenchComparison) {
 }
 
 func (c *comment) history(h *api.BenchHistory) {
-	c.put("\n### Benchmarks over time\n\n%s\n", text(historySentence(h)))
+	c.put("\n### Benchmarks over time\n\n%s\n", harmless.Markdown(historySentence(h)))
 	c.list(h.Notes)
 	var rows [][]string
 	for _, r := range historyRows(h) {
 		rows = append(rows, []string{
-			text(r.What), joined("<br>", code(shorten(r.Name, maxCell)), text(shorten(r.Package, maxCell)), text(shorten(r.Machine, maxCell))),
-			text(shorten(r.Metric, maxCell)), text(r.Change), text(r.Interval), text(r.Before), text(r.After),
-			joined("<br>", joined(" ", text(r.Time), code(r.Commit), text(shorten(r.Subject, maxCell))), text(shorten(strings.Join(r.Notes, "; "), maxCell))),
+			harmless.Markdown(r.What), joined("<br>", harmless.MarkdownCode(shorten(r.Name, maxCell)), harmless.Markdown(shorten(r.Package, maxCell)), harmless.Markdown(shorten(r.Machine, maxCell))),
+			harmless.Markdown(shorten(r.Metric, maxCell)), harmless.Markdown(r.Change), harmless.Markdown(r.Interval), harmless.Markdown(r.Before), harmless.Markdown(r.After),
+			joined("<br>", joined(" ", harmless.Markdown(r.Time), harmless.MarkdownCode(r.Commit), harmless.Markdown(shorten(r.Subject, maxCell))), harmless.Markdown(shorten(strings.Join(r.Notes, "; "), maxCell))),
 		})
 	}
 	if len(rows) > 0 {
@@ -203,13 +204,13 @@ func (c *comment) history(h *api.BenchHistory) {
 }
 
 func (c *comment) calibration(k *api.BenchCalibration) {
-	c.put("\n### Calibration\n\n%s\n", text(shorten(calibrationSentence(k), 2*maxCell)))
+	c.put("\n### Calibration\n\n%s\n", harmless.Markdown(shorten(calibrationSentence(k), 2*maxCell)))
 	c.list(k.Notes)
 	var rows [][]string
 	for i := range k.Items {
 		r := newCalibrationRow(&k.Items[i])
 		rows = append(rows, []string{
-			joined("<br>", code(shorten(r.Name, maxCell)), text(shorten(r.Package, maxCell))), r.Noise, r.Round, r.Detectable,
+			joined("<br>", harmless.MarkdownCode(shorten(r.Name, maxCell)), harmless.Markdown(shorten(r.Package, maxCell))), r.Noise, r.Round, r.Detectable,
 		})
 	}
 	if len(rows) > 0 {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/gopherwood-dev/gopherwood/api"
+	"github.com/gopherwood-dev/gopherwood/internal/base/harmless"
 )
 
 // The page's parts. It loads nothing from anywhere, and its policy for the
@@ -38,7 +39,7 @@ type page struct {
 // HTML writes d as one page that needs nothing else: plots are SVG within it, and
 // without its script it only cannot be sorted and filtered. The error is w's.
 func HTML(w io.Writer, d Data) error {
-	t, err := template.New("page").Funcs(template.FuncMap{"clean": clean, "px": px}).Parse(pageTemplate)
+	t, err := template.New("page").Funcs(template.FuncMap{"clean": harmless.Clean, "px": px}).Parse(pageTemplate)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/gopherwood-dev/gopherwood/api"
+	"github.com/gopherwood-dev/gopherwood/internal/base/harmless"
 	"github.com/gopherwood-dev/gopherwood/internal/bench/results"
 )
 
@@ -129,7 +130,7 @@ func resultsSentence(set *api.BenchResults) string {
 }
 
 func (c *comment) results(set *api.BenchResults) {
-	c.put("\n### Benchmark results\n\n%s\n", text(resultsSentence(set)))
+	c.put("\n### Benchmark results\n\n%s\n", harmless.Markdown(resultsSentence(set)))
 	c.list(set.Notes)
 	if len(set.Errors) > 0 {
 		c.put("\n**Not measured, or not read**\n")
@@ -145,15 +146,15 @@ func (c *comment) results(set *api.BenchResults) {
 
 // run writes a run, if its title fits.
 func (c *comment) run(run *api.BenchRun) bool {
-	if !c.fits("\n**" + text(shorten(runTitle(run), 2*maxCell)) + "**\n") {
+	if !c.fits("\n**" + harmless.Markdown(shorten(runTitle(run), 2*maxCell)) + "**\n") {
 		return false
 	}
 	var rows [][]string
 	for _, m := range metricsOf(run) {
 		r := m.row()
 		rows = append(rows, []string{
-			joined("<br>", code(shorten(r.Name, maxCell)), text(shorten(r.Package, maxCell))), text(shorten(r.Metric, maxCell)),
-			text(r.Median), text(r.Half), r.Spread, strconv.Itoa(r.Samples),
+			joined("<br>", harmless.MarkdownCode(shorten(r.Name, maxCell)), harmless.Markdown(shorten(r.Package, maxCell))), harmless.Markdown(shorten(r.Metric, maxCell)),
+			harmless.Markdown(r.Median), harmless.Markdown(r.Half), r.Spread, strconv.Itoa(r.Samples),
 		})
 	}
 	c.table([]string{"Benchmark", "Metric", "Median", "Middle half", "Its width", "Samples"}, rows)

@@ -135,7 +135,7 @@ func yamlCollection(dec *json.Decoder, open json.Delim) (*yaml.Node, error) {
 func yamlString(s string) *yaml.Node {
 	node := &yaml.Node{}
 	node.SetString(s)
-	if !printable(s) {
+	if Clean(s) != s {
 		node.Style = yaml.DoubleQuotedStyle
 	}
 	return node

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/gopherwood-dev/gopherwood/api"
+	"github.com/gopherwood-dev/gopherwood/internal/base/harmless"
 )
 
 // HTML is the format of a page for a browser.
@@ -275,10 +276,10 @@ func allFindings(item *api.FleetItem) []api.Finding {
 // fleetMarkdown returns the summary and what is not passed, as Markdown.
 func fleetMarkdown(list *api.FleetList) string {
 	var b, text strings.Builder
-	fmt.Fprintf(&b, "## Fleet of %s\n\n", mdText(list.Cluster))
+	fmt.Fprintf(&b, "## Fleet of %s\n\n", harmless.Markdown(list.Cluster))
 	fleetSummary(&text, &list.Summary)
 	for line := range strings.Lines(text.String()) {
-		fmt.Fprintf(&b, "- %s\n", mdText(strings.Join(strings.Fields(line), " ")))
+		fmt.Fprintf(&b, "- %s\n", harmless.Markdown(strings.Join(strings.Fields(line), " ")))
 	}
 	b.WriteString("\n| Verdict | Workload | Container | Pods | Go | Image | Why |\n| --- | --- | --- | --- | --- | --- | --- |\n")
 	for i := range list.Items {
@@ -290,8 +291,8 @@ func fleetMarkdown(list *api.FleetList) string {
 		if item.Facts != nil {
 			version = item.Facts.GoVersion
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %d | %s | %s | %s |\n", mdText(item.Verdict), mdCode(item.Namespace+"/"+workloadName(item)),
-			mdCode(item.Container), item.Pods, mdText(version), mdCode(item.Image), mdText(why(item)))
+		fmt.Fprintf(&b, "| %s | %s | %s | %d | %s | %s | %s |\n", harmless.Markdown(item.Verdict), harmless.MarkdownCode(item.Namespace+"/"+workloadName(item)),
+			harmless.MarkdownCode(item.Container), item.Pods, harmless.Markdown(version), harmless.MarkdownCode(item.Image), harmless.Markdown(why(item)))
 	}
 	return b.String()
 }

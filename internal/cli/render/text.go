@@ -4,43 +4,13 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/gopherwood-dev/gopherwood/internal/base/harmless"
 )
 
 // Clean returns s with everything that is not printable in Go's escapes, so
 // that it stays on one line and cannot steer a terminal.
-func Clean(s string) string {
-	if printable(s) {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); {
-		r, n := utf8.DecodeRuneInString(s[i:])
-		switch {
-		case r == utf8.RuneError && n == 1:
-			fmt.Fprintf(&b, `\x%02x`, s[i])
-		case strconv.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			q := strconv.QuoteRune(r)
-			b.WriteString(q[1 : len(q)-1])
-		}
-		i += n
-	}
-	return b.String()
-}
-
-func printable(s string) bool {
-	if !utf8.ValidString(s) {
-		return false
-	}
-	for _, r := range s {
-		if !strconv.IsPrint(r) {
-			return false
-		}
-	}
-	return true
-}
+func Clean(s string) string { return harmless.Clean(s) }
 
 // columns is how many terminal columns s takes. It may count too many, never
 // too few: combining marks count as one, all beyond U+2E80 as two.
