@@ -15,7 +15,6 @@ import (
 
 	"github.com/gopherwood-dev/gopherwood/internal/base/filelock"
 	"github.com/gopherwood-dev/gopherwood/internal/bench/judge"
-	"github.com/gopherwood-dev/gopherwood/internal/bench/machine"
 	"github.com/gopherwood-dev/gopherwood/sdk/fault"
 )
 
@@ -107,7 +106,7 @@ func (g *gate) key() string {
 	h := sha256.New()
 	enc := json.NewEncoder(h)
 	_ = enc.Encode([]any{ // a hash takes everything
-		journalFormat, g.Bench, g.Settings, g.TestFlags, g.opt.Seed, g.opt.Budget, g.opt.Alpha, g.opt.Limits.Key(), g.opt.Always, machine.Facts().ID,
+		journalFormat, g.Bench, g.Settings, g.TestFlags, g.opt.Seed, g.opt.Budget, g.opt.Alpha, g.opt.Limits.Key(), g.opt.Always, g.before.ID,
 		g.base.facts().Binaries, g.head.facts().Binaries, g.base.Tree, g.head.Tree, g.counted != nil,
 	})
 	return hex.EncodeToString(h.Sum(nil)[:16])
